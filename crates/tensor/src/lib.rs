@@ -1,1 +1,19 @@
-//! Placeholder.
+//! What a tensor must do, the formulas built on it, and the derivative table.
+//!
+//! Reading order: [`error`], [`tensor`] (the trait), [`ops`] (formulas), [`hooks`] (formulas a backend may fuse),
+//! [`autodiff`] (gradients for any backend) with its table in [`adjoint`], [`parameters`], [`random`].
+
+pub mod error;
+pub mod tensor;
+pub mod ops;
+pub mod hooks;
+pub mod adjoint;
+pub mod autodiff;
+pub mod parameters;
+pub mod random;
+
+pub use autodiff::Autodiff;
+pub use error::{Error, Result};
+pub use ops::Ops;
+pub use parameters::{Init, Parameter};
+pub use tensor::{Attention, Binary, Differentiable, Element, PADDING, SharedSlice, Tensor, Unary};
