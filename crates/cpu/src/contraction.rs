@@ -1,0 +1,153 @@
+//! Contraction: the batched matrix product, and the sum over an axis.
+//!
+//! The product itself is ndarray's `general_mat_mul`, which hands strided views to matrixmultiply. Here it is cut into
+//! blocks of output rows or columns for rayon. A block's size depends on the shape alone, and matrixmultiply adds up
+//! each output value in an order that depends on `k` alone, so the bits do not depend on the threads.
+
+use crate::scalar::Scalar;
+use crate::storage::Buffer;
+use crate::tensor::CpuTensor;
+use crate::walk::{GRAIN, sum_row};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, Ix2, Ix3};
+use rayon::prelude::*;
+use simseg_tensor::{Result, Tensor};
+
+/// Multiply-adds below which a product stays on one thread.
+const SMALL: usize = 1 << 18;
+
+/// How many rows (or columns) of `dim` a block takes.
+fn block(dim: usize) -> usize {
+    let pieces = if dim >= 1024 { 16 } else { (dim / 48).clamp(1, 4) };
+    dim.div_ceil(pieces).next_multiple_of(8)
+}
+
+/// `c = a·b + beta·c` for one matrix, cut along the longer side of `c`.
+pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, beta: A, mut c: ArrayViewMut2<A>) {
+    let one = A::lit(1.0);
+    let (m, n) = c.dim();
+    if m * n * a.ncols() < SMALL {
+        general_mat_mul(one, &a, &b, beta, &mut c);
+    } else if m >= n {
+        let rows = block(m);
+        let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();
+        blocks.into_par_iter().for_each(|(mut c, a)| general_mat_mul(one, &a, &b, beta, &mut c));
+    } else {
+        let cols = block(n);
+        let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(1), cols).zip(b.axis_chunks_iter(Axis(1), cols)).collect();
+        blocks.into_par_iter().for_each(|(mut c, b)| general_mat_mul(one, &a, &b, beta, &mut c));
+    }
+}
+
+/// `[…, m, k] × […, k, n]`
+pub(crate) fn matmul<A: Scalar>(lhs: &CpuTensor<A>, rhs: &CpuTensor<A>) -> Result<CpuTensor<A>> {
+    let rank = lhs.shape().len();
+    let fits = rank >= 2
+        && rhs.shape().len() == rank
+        && lhs.shape()[..rank - 2] == rhs.shape()[..rank - 2]
+        && lhs.shape()[rank - 1] == rhs.shape()[rank - 2];
+    if !fits {
+        return lhs.mismatch("matmul", rhs.shape(), "[…, m, k] and […, k, n] with equal leading axes");
+    }
+    let (m, k, n) = (lhs.shape()[rank - 2], lhs.shape()[rank - 1], rhs.shape()[rank - 1]);
+    let mut shape = lhs.shape().to_vec();
+    shape[rank - 1] = n;
+    if m * n * k == 0 {
+        return Ok(CpuTensor::owned(Buffer::filled(A::default(), shape.iter().product()), &shape));
+    }
+    if rank == 2 {
+        let (a, b) = (view2(lhs), view2(rhs));
+        return Ok(CpuTensor::build(&shape, |out| {
+            let c = ArrayViewMut2::from_shape((m, n), out).expect("m·n values");
+            product(a, b, A::default(), c);
+        }));
+    }
+    // One leading axis is enough; merging several copies only if they do not lie behind one another.
+    let batch: usize = shape[..rank - 2].iter().product();
+    let (lhs, rhs) = (merge(lhs, &[batch, m, k])?, merge(rhs, &[batch, k, n])?);
+    let a = lhs.view().into_dimensionality::<Ix3>().expect("three axes");
+    let b = rhs.view().into_dimensionality::<Ix3>().expect("three axes");
+    Ok(CpuTensor::build(&shape, |out| {
+        let one = |(i, c): (usize, &mut [A]), parallel: bool| {
+            let mut c = ArrayViewMut2::from_shape((m, n), c).expect("m·n values");
+            let (a, b) = (a.index_axis(Axis(0), i), b.index_axis(Axis(0), i));
+            if parallel {
+                product(a, b, A::default(), c);
+            } else {
+                general_mat_mul(A::lit(1.0), &a, &b, A::default(), &mut c);
+            }
+        };
+        if m * n * k >= 16 * SMALL {
+            out.chunks_mut(m * n).enumerate().for_each(|item| one(item, true));
+        } else if batch * m * n * k >= SMALL {
+            out.par_chunks_mut(m * n).enumerate().for_each(|item| one(item, false));
+        } else {
+            out.chunks_mut(m * n).enumerate().for_each(|item| one(item, false));
+        }
+    }))
+}
+
+/// The same matrices under one leading axis.
+fn merge<A: Scalar>(x: &CpuTensor<A>, shape: &[usize; 3]) -> Result<CpuTensor<A>> {
+    if x.shape().len() == 3 { Ok(x.clone()) } else { x.reshape(shape) }
+}
+
+/// A matrix as a strided view.
+pub(crate) fn view2<A: Scalar>(x: &CpuTensor<A>) -> ArrayView2<'_, A> {
+    x.view().into_dimensionality::<Ix2>().expect("two axes")
+}
+
+/// Rows per partial sum when the summed axis is the long one.
+const SUM_BLOCK: usize = 512;
+
+/// Sums over an axis, which keeps length 1.
+pub(crate) fn sum<A: Scalar>(x: &CpuTensor<A>, axis: usize) -> Result<CpuTensor<A>> {
+    x.check_axis("sum", axis)?;
+    let x = x.contiguous();
+    let [outer, n, inner] = CpuTensor::<A>::around(x.shape(), axis);
+    let mut shape = x.shape().to_vec();
+    shape[axis] = 1;
+    if x.numel() == 0 {
+        return Ok(CpuTensor::owned(Buffer::filled(A::default(), outer * inner), &shape));
+    }
+    let values = x.values();
+    Ok(CpuTensor::build(&shape, |out| {
+        if inner == 1 {
+            let rows = (GRAIN / n).max(1);
+            out.par_chunks_mut(rows).zip(values.par_chunks(rows * n)).for_each(|(out, x)| {
+                out.iter_mut().zip(x.chunks(n)).for_each(|(y, row)| *y = sum_row(row));
+            });
+        } else if outer == 1 {
+            columns(values, inner, out);
+        } else {
+            let items = (GRAIN / (n * inner)).max(1);
+            out.par_chunks_mut(items * inner).zip(values.par_chunks(items * n * inner)).for_each(|(out, x)| {
+                for (out, x) in out.chunks_mut(inner).zip(x.chunks(n * inner)) {
+                    add_rows(x, inner, out);
+                }
+            });
+        }
+    }))
+}
+
+/// `out[c] = Σ_r x[r, c]`, as partial sums of fixed blocks of rows added in order.
+pub(crate) fn columns<A: Scalar>(x: &[A], width: usize, out: &mut [A]) {
+    let blocks = x.len().div_ceil(SUM_BLOCK * width);
+    if blocks == 1 {
+        return add_rows(x, width, out);
+    }
+    let mut partial = Buffer::<A>::unwritten(blocks * width);
+    partial
+        .par_chunks_mut(width)
+        .zip(x.par_chunks(SUM_BLOCK * width))
+        .for_each(|(partial, x)| add_rows(x, width, partial));
+    add_rows(&partial, width, out);
+}
+
+/// `out = Σ rows`, in order.
+fn add_rows<A: Scalar>(x: &[A], width: usize, out: &mut [A]) {
+    out.fill(A::default());
+    for row in x.chunks(width) {
+        out.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+    }
+}

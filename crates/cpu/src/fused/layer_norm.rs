@@ -1,0 +1,109 @@
+//! Layer normalisation, row by row: mean, biased variance, then `y = (x − μ)/√(σ² + ε) ⊙ w + b`.
+
+use super::{block_len, each_block, width};
+use crate::scalar::Scalar;
+use crate::simd::simd;
+use crate::storage::Buffer;
+use crate::tensor::CpuTensor;
+use crate::walk::sum_row;
+use rayon::prelude::*;
+use simseg_tensor::{Result, Tensor};
+
+simd! {
+    /// `Σ (x − μ)²` with sixteen running sums.
+    fn square_row<A: Scalar>(x: &[A], mean: A) -> A {
+        let mut lanes = [A::default(); 16];
+        for chunk in x.chunks(16) {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane += (x - mean) * (x - mean);
+            }
+        }
+        lanes.into_iter().sum()
+    }
+}
+
+/// Mean and `1/√(σ² + ε)` of a row. Two passes: the one-pass formula loses the variance of rows far from zero.
+fn moments<A: Scalar>(row: &[A], eps: A) -> (A, A) {
+    let scale = A::lit(1.0 / row.len() as f64);
+    let mean = sum_row(row) * scale;
+    (mean, A::lit(1.0) / (square_row(row, mean) * scale + eps).sqrt_())
+}
+
+fn check<A: Scalar>(x: &CpuTensor<A>, weight: &CpuTensor<A>, bias: &CpuTensor<A>) -> Result<usize> {
+    let d = width("layer_norm", x)?;
+    if weight.shape() != [d] || bias.shape() != [d] {
+        return x.mismatch("layer_norm", weight.shape(), "[…, d], weight [d], bias [d]");
+    }
+    Ok(d)
+}
+
+pub(crate) fn forward<A: Scalar>(
+    x: &CpuTensor<A>,
+    weight: &CpuTensor<A>,
+    bias: &CpuTensor<A>,
+    eps: f64,
+) -> Result<CpuTensor<A>> {
+    let d = check(x, weight, bias)?;
+    let (x, weight, bias) = (x.contiguous(), weight.contiguous(), bias.contiguous());
+    let eps = A::lit(eps);
+    Ok(CpuTensor::build(x.shape(), |out| {
+        each_block(out, d, |start, out| {
+            let x = &x.values()[start..start + out.len()];
+            for (y, x) in out.chunks_mut(d).zip(x.chunks(d)) {
+                let (mean, inverse) = moments(x, eps);
+                for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight.values()).zip(bias.values()) {
+                    *y = (x - mean) * inverse * w + b;
+                }
+            }
+        });
+    }))
+}
+
+pub(crate) fn backward<A: Scalar>(
+    x: &CpuTensor<A>,
+    weight: &CpuTensor<A>,
+    eps: f64,
+    grad: &CpuTensor<A>,
+) -> Result<(CpuTensor<A>, CpuTensor<A>, CpuTensor<A>)> {
+    let d = check(x, weight, weight)?;
+    if grad.shape() != x.shape() {
+        return x.mismatch("layer_norm_grad", grad.shape(), "the gradient has the output's shape");
+    }
+    let (x, weight, g) = (x.contiguous(), weight.contiguous(), grad.contiguous());
+    if x.numel() == 0 {
+        let zeros = || CpuTensor::owned(Buffer::filled(A::default(), d), &[d]);
+        return Ok((x.clone(), zeros(), zeros()));
+    }
+    let (eps, scale) = (A::lit(eps), A::lit(1.0 / d as f64));
+    // Each block of rows adds its own `dw` and `db`; they are summed in block order afterwards.
+    let len = block_len(d);
+    let mut sums = Buffer::filled(A::default(), x.numel().div_ceil(len) * 2 * d);
+    let dx = CpuTensor::build(x.shape(), |out| {
+        let blocks = out.par_chunks_mut(len).zip(x.values().par_chunks(len)).zip(g.values().par_chunks(len));
+        blocks.zip(sums.par_chunks_mut(2 * d)).for_each(|(((out, x), g), sums)| {
+            let (dw, db) = sums.split_at_mut(d);
+            let mut h = vec![A::default(); d];
+            let mut normal = vec![A::default(); d];
+            for ((out, x), g) in out.chunks_mut(d).zip(x.chunks(d)).zip(g.chunks(d)) {
+                let (mean, inverse) = moments(x, eps);
+                for (n, &x) in normal.iter_mut().zip(x) {
+                    *n = (x - mean) * inverse;
+                }
+                for ((((h, &g), &w), &n), (dw, db)) in
+                    h.iter_mut().zip(g).zip(weight.values()).zip(&normal).zip(dw.iter_mut().zip(db.iter_mut()))
+                {
+                    *h = g * w;
+                    *dw += g * n;
+                    *db += g;
+                }
+                let mean_h = sum_row(&h) * scale;
+                let along = super::softmax::dot_row(&h, &normal) * scale;
+                for ((out, &h), &n) in out.iter_mut().zip(&h).zip(&normal) {
+                    *out = (h - mean_h - n * along) * inverse;
+                }
+            }
+        });
+    });
+    let total = CpuTensor::build(&[2 * d], |out| crate::contraction::columns(&sums, 2 * d, out));
+    Ok((dx, total.slice(0, 0, d)?, total.slice(0, d, d)?))
+}

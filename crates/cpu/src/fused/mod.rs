@@ -1,0 +1,39 @@
+//! The fused hooks: the formulas of `simseg_tensor::hooks`, each in one pass over the rows.
+
+pub(crate) mod linear;
+pub(crate) mod softmax;
+pub(crate) mod layer_norm;
+pub(crate) mod gelu;
+pub(crate) mod attention;
+
+use crate::scalar::Scalar;
+use crate::tensor::CpuTensor;
+use crate::walk::GRAIN;
+use rayon::prelude::*;
+use simseg_tensor::{Error, Result, Tensor};
+
+/// The last axis' length, at least 1.
+fn width<A: Scalar>(op: &'static str, x: &CpuTensor<A>) -> Result<usize> {
+    match x.shape().last() {
+        Some(&width) => Ok(width),
+        None => Err(Error::Axis { op, axis: 0, shape: vec![] }),
+    }
+}
+
+/// Runs `body(block, rows of out)` over blocks of whole rows in parallel.
+fn each_block<A: Scalar>(out: &mut [A], width: usize, body: impl Fn(usize, &mut [A]) + Sync) {
+    if out.is_empty() {
+        return;
+    }
+    let len = block_len(width);
+    if out.len() <= len {
+        body(0, out);
+    } else {
+        out.par_chunks_mut(len).enumerate().for_each(|(block, out)| body(block * len, out));
+    }
+}
+
+/// Values in a block of whole rows.
+fn block_len(width: usize) -> usize {
+    (GRAIN / width).max(1) * width
+}

@@ -1,0 +1,337 @@
+//! A tensor on the CPU: shared values, an offset, one stride per axis. Movement changes the strides, not the values.
+
+use crate::scalar::Scalar;
+use crate::storage::{Buffer, Storage};
+use crate::{contraction, fused, selection, walk};
+use ndarray::{ArrayView, IxDyn, ShapeBuilder};
+use simseg_tensor::{Attention, Binary, Element, Error, Result, SharedSlice, Tensor, Unary};
+use std::fmt;
+use std::sync::Arc;
+
+/// The CPU. Threads are those of the current rayon pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuDevice;
+
+/// Positions, row-major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuIndex {
+    pub(crate) positions: Arc<[u32]>,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// An n-dimensional array of f32 or f64.
+#[derive(Clone)]
+pub struct CpuTensor<A: Scalar> {
+    data: Storage<A>,
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+    offset: usize,
+}
+
+/// Row-major strides.
+fn row_major(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    strides
+}
+
+impl<A: Scalar> CpuTensor<A> {
+    /// A tensor that owns row-major values; `values.len()` is the product of `shape`.
+    pub(crate) fn owned(values: Buffer<A>, shape: &[usize]) -> Self {
+        debug_assert_eq!(values.len(), shape.iter().product::<usize>());
+        let strides = row_major(shape);
+        Self { data: Storage::Owned(Arc::new(values)), shape: shape.to_vec(), strides, offset: 0 }
+    }
+
+    /// Computes a row-major tensor: `fill` writes every value.
+    pub(crate) fn build(shape: &[usize], fill: impl FnOnce(&mut [A])) -> Self {
+        let mut values = Buffer::unwritten(shape.iter().product());
+        fill(&mut values);
+        Self::owned(values, shape)
+    }
+
+    pub(crate) fn numel(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Values from the first one on, and the strides to read them with.
+    pub(crate) fn parts(&self) -> (&[A], &[usize]) {
+        let data: &[A] = &self.data;
+        (&data[self.offset.min(data.len())..], &self.strides)
+    }
+
+    /// Whether values lie row-major without gaps.
+    fn is_contiguous(&self) -> bool {
+        let wanted = row_major(&self.shape);
+        self.numel() == 0 || (0..self.shape.len()).all(|i| self.shape[i] == 1 || self.strides[i] == wanted[i])
+    }
+
+    /// The same values row-major without gaps; no copy if they are.
+    pub(crate) fn contiguous(&self) -> Self {
+        if self.is_contiguous() {
+            return Self { strides: row_major(&self.shape), ..self.clone() };
+        }
+        Self::build(&self.shape, |out| walk::map(&self.shape, self.parts(), out, |x| x))
+    }
+
+    /// The values of a tensor made by [`Self::contiguous`].
+    pub(crate) fn values(&self) -> &[A] {
+        &self.parts().0[..self.numel()]
+    }
+
+    /// As an ndarray view, in whatever layout it has.
+    pub fn view(&self) -> ArrayView<'_, A, IxDyn> {
+        let (data, strides) = self.parts();
+        let shape = IxDyn(&self.shape).strides(IxDyn(strides));
+        ArrayView::from_shape(shape, data).expect("strides stay within the storage")
+    }
+
+    /// `[outer, len, inner]` around an axis.
+    pub(crate) fn around(shape: &[usize], axis: usize) -> [usize; 3] {
+        [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
+    }
+
+    pub(crate) fn check_axis(&self, op: &'static str, axis: usize) -> Result<()> {
+        if axis < self.shape.len() { Ok(()) } else { Err(Error::Axis { op, axis, shape: self.shape.clone() }) }
+    }
+
+    pub(crate) fn mismatch<R>(&self, op: &'static str, rhs: &[usize], rule: &'static str) -> Result<R> {
+        Err(Error::Shape { op, lhs: self.shape.clone(), rhs: rhs.to_vec(), rule })
+    }
+}
+
+impl<A: Scalar> fmt::Debug for CpuTensor<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CpuTensor<{}>{:?}", A::NAME, self.shape)?;
+        if self.numel() <= 64 { write!(f, " {:?}", self.view()) } else { Ok(()) }
+    }
+}
+
+impl<A: Scalar> Tensor for CpuTensor<A> {
+    type Device = CpuDevice;
+    type Index = CpuIndex;
+
+    fn from_host<E: Element>(data: &[E], shape: &[usize], _: &CpuDevice) -> Result<Self> {
+        check_len("from_host", data.len(), shape)?;
+        Ok(Self::build(shape, |out| out.iter_mut().zip(data).for_each(|(y, x)| *y = A::from_f64(x.to_f64()))))
+    }
+
+    fn from_shared(data: SharedSlice, shape: &[usize], device: &CpuDevice) -> Result<Self> {
+        check_len("from_shared", (*data).as_ref().len(), shape)?;
+        match A::share(data) {
+            Ok(data) => {
+                let strides = row_major(shape);
+                Ok(Self { data: Storage::Shared(data), shape: shape.to_vec(), strides, offset: 0 })
+            }
+            Err(data) => Self::from_host((*data).as_ref(), shape, device),
+        }
+    }
+
+    fn index_from_host(data: &[usize], shape: &[usize], _: &CpuDevice) -> Result<CpuIndex> {
+        check_len("index_from_host", data.len(), shape)?;
+        let narrow = |&position: &usize| {
+            u32::try_from(position).map_err(|_| Error::Position {
+                op: "index_from_host",
+                index: position,
+                bound: u32::MAX as usize,
+            })
+        };
+        Ok(CpuIndex { positions: data.iter().map(narrow).collect::<Result<_>>()?, shape: shape.to_vec() })
+    }
+
+    fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
+        Ok(self.contiguous().values().iter().map(|x| E::from_f64(x.to_f64())).collect())
+    }
+
+    fn index_to_vec(index: &CpuIndex) -> Result<Vec<usize>> {
+        Ok(index.positions.iter().map(|&position| position as usize).collect())
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn device(&self) -> CpuDevice {
+        CpuDevice
+    }
+
+    fn unary(&self, op: Unary) -> Result<Self> {
+        let (one, lit) = (A::lit(1.0), A::lit);
+        Ok(Self::build(&self.shape, |out| {
+            let (shape, x) = (&self.shape[..], self.parts());
+            match op {
+                Unary::Affine { mul, add } => {
+                    let (mul, add) = (lit(mul), lit(add));
+                    walk::map(shape, x, out, move |x| mul * x + add);
+                }
+                Unary::Recip => walk::map(shape, x, out, |x| one / x),
+                Unary::Sqrt => walk::map(shape, x, out, A::sqrt_),
+                Unary::Exp => walk::map(shape, x, out, A::exp_),
+                Unary::Log => walk::map(shape, x, out, A::ln_),
+                Unary::Tanh => walk::map(shape, x, out, A::tanh_),
+                Unary::Sigmoid => walk::map(shape, x, out, |x| one / (one + (A::default() - x).exp_())),
+                Unary::Erf => walk::map(shape, x, out, A::erf_),
+                Unary::Clamp { low, high } => {
+                    let (low, high) = (lit(low), lit(high));
+                    // Comparisons in this order let a NaN through, as libtorch does.
+                    walk::map(shape, x, out, move |x| {
+                        if x < low {
+                            low
+                        } else if x > high {
+                            high
+                        } else {
+                            x
+                        }
+                    });
+                }
+                Unary::Inside { low, high } => {
+                    let (low, high) = (lit(low), lit(high));
+                    walk::map(shape, x, out, move |x| if x >= low && x <= high { one } else { A::default() });
+                }
+            }
+        }))
+    }
+
+    fn binary(&self, op: Binary, rhs: &Self) -> Result<Self> {
+        if self.shape != rhs.shape {
+            return self.mismatch("binary", &rhs.shape, "equal shapes");
+        }
+        Ok(Self::build(&self.shape, |out| {
+            let (a, b) = (self.parts(), rhs.parts());
+            match op {
+                Binary::Add => walk::zip(&self.shape, a, b, out, |a, b| a + b),
+                Binary::Sub => walk::zip(&self.shape, a, b, out, |a, b| a - b),
+                Binary::Mul => walk::zip(&self.shape, a, b, out, |a, b| a * b),
+                Binary::Div => walk::zip(&self.shape, a, b, out, |a, b| a / b),
+            }
+        }))
+    }
+
+    fn matmul(&self, rhs: &Self) -> Result<Self> {
+        contraction::matmul(self, rhs)
+    }
+
+    fn sum(&self, axis: usize) -> Result<Self> {
+        contraction::sum(self, axis)
+    }
+
+    fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        if shape.iter().product::<usize>() != self.numel() {
+            return self.mismatch("reshape", shape, "as many values as before");
+        }
+        let flat = self.contiguous();
+        Ok(Self { strides: row_major(shape), shape: shape.to_vec(), ..flat })
+    }
+
+    fn permute(&self, axes: &[usize]) -> Result<Self> {
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(0..self.shape.len()) {
+            return self.mismatch("permute", axes, "every axis (right) exactly once");
+        }
+        let pick = |from: &[usize]| axes.iter().map(|&axis| from[axis]).collect();
+        Ok(Self { shape: pick(&self.shape), strides: pick(&self.strides), ..self.clone() })
+    }
+
+    fn expand(&self, shape: &[usize]) -> Result<Self> {
+        let fits = shape.len() == self.shape.len() && self.shape.iter().zip(shape).all(|(&a, &b)| a == b || a == 1);
+        if !fits {
+            return self.mismatch("expand", shape, "equal rank, and only axes of length 1 change");
+        }
+        let stride = |axis: usize| if self.shape[axis] == shape[axis] { self.strides[axis] } else { 0 };
+        Ok(Self { strides: (0..shape.len()).map(stride).collect(), shape: shape.to_vec(), ..self.clone() })
+    }
+
+    fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
+        self.check_axis("slice", axis)?;
+        let end = start.checked_add(len).unwrap_or(usize::MAX);
+        if end > self.shape[axis] {
+            return Err(Error::Position { op: "slice", index: end, bound: self.shape[axis] + 1 });
+        }
+        let mut shape = self.shape.clone();
+        shape[axis] = len;
+        Ok(Self { offset: self.offset + start * self.strides[axis], shape, ..self.clone() })
+    }
+
+    fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
+        selection::concat(parts, axis)
+    }
+
+    fn topk(&self, k: usize, axis: usize) -> Result<CpuIndex> {
+        selection::topk(self, k, axis)
+    }
+
+    fn gather(&self, axis: usize, index: &CpuIndex) -> Result<Self> {
+        selection::gather(self, axis, index)
+    }
+
+    fn scatter_add(&self, axis: usize, index: &CpuIndex, src: &Self) -> Result<Self> {
+        selection::scatter_add(self, axis, index, src)
+    }
+
+    fn rows(&self, index: &CpuIndex) -> Result<Self> {
+        selection::rows(self, index)
+    }
+
+    fn rows_add(&self, index: &CpuIndex, src: &Self) -> Result<Self> {
+        selection::rows_add(self, index, src)
+    }
+
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        fused::linear::forward(self, weight, bias)
+    }
+    fn linear_grad(&self, weight: &Self, grad: &Self, wants_input: bool) -> Result<(Option<Self>, Self, Self)> {
+        fused::linear::backward(self, weight, grad, wants_input)
+    }
+    fn softmax(&self) -> Result<Self> {
+        fused::softmax::forward(self)
+    }
+    fn softmax_grad(&self, grad: &Self) -> Result<Self> {
+        fused::softmax::backward(self, grad)
+    }
+    fn log_softmax(&self) -> Result<Self> {
+        fused::softmax::log_forward(self)
+    }
+    fn log_softmax_grad(&self, grad: &Self) -> Result<Self> {
+        fused::softmax::log_backward(self, grad)
+    }
+    fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
+        fused::layer_norm::forward(self, weight, bias, eps)
+    }
+    fn layer_norm_grad(&self, weight: &Self, eps: f64, grad: &Self) -> Result<(Self, Self, Self)> {
+        fused::layer_norm::backward(self, weight, eps, grad)
+    }
+    fn gelu(&self) -> Result<Self> {
+        fused::gelu::forward(self)
+    }
+    fn gelu_grad(&self, grad: &Self) -> Result<Self> {
+        fused::gelu::backward(self, grad)
+    }
+    fn attention(&self, keys: &Self, values: &Self, how: Attention<'_, Self>) -> Result<Self> {
+        fused::attention::forward(self, keys, values, how)
+    }
+    fn attention_grad(
+        &self,
+        keys: &Self,
+        values: &Self,
+        how: Attention<'_, Self>,
+        grad: &Self,
+    ) -> Result<(Self, Self, Self)> {
+        fused::attention::backward(self, keys, values, how, grad)
+    }
+}
+
+fn check_len(op: &'static str, len: usize, shape: &[usize]) -> Result<()> {
+    let wanted = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+    if wanted == Some(len) {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        op,
+        lhs: vec![len],
+        rhs: shape.to_vec(),
+        rule: "as many values (left) as the shape (right) holds",
+    })
+}
