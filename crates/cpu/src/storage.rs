@@ -10,10 +10,17 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers waiting to be used again, by capacity.
+/// Buffers waiting to be used again.
 #[derive(Debug)]
 pub struct Pool<A> {
-    free: Mutex<(BTreeMap<usize, Vec<Vec<A>>>, usize)>,
+    free: Mutex<Free<A>>,
+}
+
+#[derive(Debug)]
+struct Free<A> {
+    by_capacity: BTreeMap<usize, Vec<Vec<A>>>,
+    /// Bytes in all of them.
+    held: usize,
 }
 
 /// Smaller buffers are left to the allocator, which is good at them.
@@ -24,7 +31,7 @@ const LARGEST_TOTAL: usize = 768 << 20;
 impl<A: Scalar> Pool<A> {
     /// An empty pool.
     pub const fn new() -> Self {
-        Self { free: Mutex::new((BTreeMap::new(), 0)) }
+        Self { free: Mutex::new(Free { by_capacity: BTreeMap::new(), held: 0 }) }
     }
 
     /// A buffer of `len` values, all of which the caller must write.
@@ -42,11 +49,11 @@ impl<A: Scalar> Pool<A> {
 
     fn find(&self, len: usize) -> Option<Vec<A>> {
         let mut guard = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let (free, held) = &mut *guard;
-        let (&capacity, stack) = free.range_mut(len..=len + len / 8).next()?;
+        let Free { by_capacity, held } = &mut *guard;
+        let (&capacity, stack) = by_capacity.range_mut(len..=len + len / 8).next()?;
         let buffer = stack.pop();
         if stack.is_empty() {
-            free.remove(&capacity);
+            by_capacity.remove(&capacity);
         }
         *held -= capacity * size_of::<A>();
         buffer
@@ -58,10 +65,10 @@ impl<A: Scalar> Pool<A> {
             return;
         }
         let mut guard = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let (free, held) = &mut *guard;
+        let Free { by_capacity, held } = &mut *guard;
         if *held + bytes <= LARGEST_TOTAL {
             *held += bytes;
-            free.entry(buffer.capacity()).or_default().push(buffer);
+            by_capacity.entry(buffer.capacity()).or_default().push(buffer);
         }
     }
 }

@@ -246,7 +246,7 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
 
     fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
         self.check_axis("slice", axis)?;
-        let end = start.checked_add(len).unwrap_or(usize::MAX);
+        let end = start.saturating_add(len);
         if end > self.shape[axis] {
             return Err(Error::Position { op: "slice", index: end, bound: self.shape[axis] + 1 });
         }

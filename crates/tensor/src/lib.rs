@@ -11,9 +11,11 @@ pub mod adjoint;
 pub mod autodiff;
 pub mod parameters;
 pub mod random;
+pub mod tap;
 
 pub use autodiff::Autodiff;
 pub use error::{Error, Result};
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};
+pub use tap::{NoTap, Tap};
 pub use tensor::{Attention, Binary, Differentiable, Element, PADDING, SharedSlice, Tensor, Unary};

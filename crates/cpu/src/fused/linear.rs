@@ -40,12 +40,15 @@ pub(crate) fn forward<A: Scalar>(
     }))
 }
 
+/// For `(x, weight, bias)`.
+type Gradients<A> = (Option<CpuTensor<A>>, CpuTensor<A>, CpuTensor<A>);
+
 pub(crate) fn backward<A: Scalar>(
     x: &CpuTensor<A>,
     weight: &CpuTensor<A>,
     grad: &CpuTensor<A>,
     wants_input: bool,
-) -> Result<(Option<CpuTensor<A>>, CpuTensor<A>, CpuTensor<A>)> {
+) -> Result<Gradients<A>> {
     let [o, i] = weight.dims()?;
     if width("linear_grad", x)? != i
         || width("linear_grad", grad)? != o
