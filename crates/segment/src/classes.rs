@@ -1,0 +1,148 @@
+//! Classes as words, and as embeddings.
+//!
+//! A class file has one class a line; line 0 is the background; `cat | kitten` gives a class several words. A class's
+//! embedding is the mean of its prompts' embeddings, divided by its norm; with several words a class has several
+//! embeddings and scores as the best of them (as SCLIP treats synonyms).
+
+use crate::prompts::fill;
+use simseg_tensor::{Error, Ops, Result, Tensor};
+use std::collections::HashSet;
+
+/// The classes of a class file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassList {
+    /// The words of each class; the first is its name.
+    words: Vec<Vec<String>>,
+}
+
+impl ClassList {
+    /// Reads a class file's text.
+    ///
+    /// ```
+    /// let list = simseg_segment::ClassList::parse("background\ncat | kitten\ndog\n")?;
+    /// assert_eq!((list.len(), list.name(1)), (3, "cat"));
+    /// # Ok::<(), simseg_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no class besides background, a line is empty, a word occurs twice, or there are more than 255 classes
+    /// (a label is a byte, and 255 means "do not look").
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
+        while lines.last().is_some_and(|line| line.is_empty()) {
+            lines.pop();
+        }
+        let fail = |what: String| Err(Error::setting("classes", what));
+        if lines.len() < 2 {
+            return fail("expected the background on the first line and at least one class after it".into());
+        }
+        if lines.len() > 255 {
+            return fail(format!("at most 255 classes, found {}", lines.len()));
+        }
+        let mut seen = HashSet::new();
+        let mut words = Vec::with_capacity(lines.len());
+        for (number, line) in lines.iter().enumerate() {
+            let class: Vec<String> = line.split('|').map(|word| word.trim().to_owned()).collect();
+            for word in &class {
+                if word.is_empty() {
+                    return fail(format!("line {}: a class name is empty", number + 1));
+                }
+                if !seen.insert(word.to_lowercase()) {
+                    return fail(format!("line {}: `{word}` occurs twice", number + 1));
+                }
+            }
+            words.push(class);
+        }
+        Ok(Self { words })
+    }
+
+    /// Number of classes, background included.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+    /// Never: a list has at least two classes.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+    /// A class's first word.
+    pub fn name(&self, class: usize) -> &str {
+        &self.words[class][0]
+    }
+    /// All words of a class.
+    pub fn words(&self, class: usize) -> &[String] {
+        &self.words[class]
+    }
+    /// All first words.
+    pub fn names(&self) -> Vec<String> {
+        self.words.iter().map(|words| words[0].clone()).collect()
+    }
+}
+
+/// Class embeddings.
+#[derive(Debug, Clone)]
+pub struct ClassBank<T> {
+    /// Number of classes, background included.
+    pub classes: usize,
+    /// Unit rows `[w, d]`, one per word.
+    pub embeddings: T,
+    /// The class of each row, rising.
+    pub class_of: Vec<usize>,
+}
+
+impl<T: Tensor> ClassBank<T> {
+    /// Embeds a class list. `encode` turns the prompts of one word into pooled, normalised embeddings `[p, d]`; all
+    /// prompts of a word come in one call, as in the released code, whose pooling can see its batch.
+    ///
+    /// # Errors
+    /// Whatever `encode` fails with.
+    pub fn build(
+        list: &ClassList,
+        templates: &[String],
+        mut encode: impl FnMut(&[String]) -> Result<T>,
+    ) -> Result<Self> {
+        let mut rows = Vec::new();
+        let mut class_of = Vec::new();
+        for class in 0..list.len() {
+            for word in list.words(class) {
+                let prompts = encode(&fill(templates, word))?; //   [p, d]
+                rows.push(prompts.mean(0)?.l2_normalize()?); //     [1, d]
+                class_of.push(class);
+            }
+        }
+        let embeddings = T::concat(&rows.iter().collect::<Vec<_>>(), 0)?;
+        Ok(Self { classes: list.len(), embeddings, class_of })
+    }
+
+    /// Rows of a class.
+    pub fn rows_of(&self, class: usize) -> std::ops::Range<usize> {
+        let start = self.class_of.partition_point(|&c| c < class);
+        start..self.class_of.partition_point(|&c| c <= class)
+    }
+
+    /// Best value per class out of one value per word.
+    pub fn best_per_class(&self, per_word: &[f32]) -> Vec<f32> {
+        let mut best = vec![f32::NEG_INFINITY; self.classes];
+        for (&class, &value) in self.class_of.iter().zip(per_word) {
+            best[class] = best[class].max(value);
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_class_files_say_where_they_are_bad() {
+        for (text, needle) in
+            [("", "background"), ("background\n", "background"), ("a\n\nb", "line 2"), ("a\nb\nB", "`B` occurs twice")]
+        {
+            let error = ClassList::parse(text).unwrap_err().to_string();
+            assert!(error.contains(needle), "{error}");
+        }
+        let many: Vec<String> = (0..256).map(|i| format!("class{i}")).collect();
+        assert!(ClassList::parse(&many.join("\n")).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! Where is a class? One score per patch, spread over the pixels, stretched to `[0, 1]`.
+//!
+//! `s[p] = f̂[p] · û`, with `f̂` the patch features normalised one by one and `û` the class embedding; then upsampled to
+//! the input's size and `m = (s − min s) / (max s − min s)`. Released code: nearest upsampling (REFERENCE §5, step 5);
+//! the paper only says "up-sampling".
+
+use serde::{Deserialize, Serialize};
+use simseg_tensor::{Error, Ops, Result, Tensor};
+
+/// How patch scores become pixel scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upsample {
+    /// Every pixel takes its patch's score.
+    Nearest,
+    /// Linear between patch centres (PyTorch's `interpolate(mode="bilinear", align_corners=False)`).
+    Bilinear,
+}
+
+/// Height and width, of a grid of patches or of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Size {
+    /// `height × width`
+    pub fn area(self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// Patch scores of some classes, `[c, n]`: `patches [n, d]` (projected, not normalised) and `classes [c, d]` (unit rows).
+///
+/// # Errors
+/// If the widths differ.
+pub fn patch_scores<T: Tensor>(patches: &T, classes: &T) -> Result<T> {
+    classes.matmul(&patches.l2_normalize()?.t()?)
+}
+
+/// Spreads values on a grid over a larger (or smaller) one.
+///
+/// # Errors
+/// If a size is zero or `values` does not hold `from.area()` values.
+pub fn resize(values: &[f32], from: Size, to: Size, how: Upsample) -> Result<Vec<f32>> {
+    if values.len() != from.area() || from.area() == 0 || to.area() == 0 {
+        let (lhs, rhs) = (vec![values.len(), from.height, from.width], vec![to.height, to.width]);
+        return Err(Error::Shape { op: "resize", lhs, rhs, rule: "as many values as the grid holds, no empty side" });
+    }
+    let (rows, columns) = (Taps::new(from.height, to.height, how), Taps::new(from.width, to.width, how));
+    let at = |y: usize, x: usize| values[y * from.width + x];
+    let mut out = Vec::with_capacity(to.area());
+    for r in &rows.0 {
+        for c in &columns.0 {
+            let upper = at(r.low, c.low) * (1.0 - c.share) + at(r.low, c.high) * c.share;
+            let lower = at(r.high, c.low) * (1.0 - c.share) + at(r.high, c.high) * c.share;
+            out.push(upper * (1.0 - r.share) + lower * r.share);
+        }
+    }
+    Ok(out)
+}
+
+/// For each output position the two source positions it lies between, and the share of the second.
+struct Taps(Vec<Between>);
+
+struct Between {
+    low: usize,
+    high: usize,
+    share: f32,
+}
+
+impl Taps {
+    fn new(from: usize, to: usize, how: Upsample) -> Self {
+        let scale = from as f32 / to as f32;
+        let between = |i: usize| match how {
+            Upsample::Nearest => {
+                let low = nearest(i, from, to);
+                Between { low, high: low, share: 0.0 }
+            }
+            Upsample::Bilinear => {
+                // Half a pixel: positions are those of the centres.
+                let position = ((i as f32 + 0.5) * scale - 0.5).max(0.0);
+                let low = (position as usize).min(from - 1);
+                Between { low, high: (low + 1).min(from - 1), share: position - low as f32 }
+            }
+        };
+        Self((0..to).map(between).collect())
+    }
+}
+
+/// The source of position `i` when `from` positions become `to`: `⌊i·from/to⌋`.
+pub fn nearest(i: usize, from: usize, to: usize) -> usize {
+    (i * from / to).min(from - 1)
+}
+
+/// Labels on another grid: nearest source.
+pub fn resize_labels(labels: &[u8], from: Size, to: Size) -> Vec<u8> {
+    let row = |y: usize| &labels[nearest(y, from.height, to.height) * from.width..][..from.width];
+    (0..to.height).flat_map(|y| (0..to.width).map(move |x| row(y)[nearest(x, from.width, to.width)])).collect()
+}
+
+/// Stretches values to `[0, 1]` in place. A flat map becomes 0 everywhere: it says nothing about where the class is
+/// (the released code divides 0 by 0 there).
+pub fn min_max(map: &mut [f32]) {
+    let low = map.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let range = high - low;
+    map.iter_mut().for_each(|x| *x = if range > 0.0 { (*x - low) / range } else { 0.0 });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn size(height: usize, width: usize) -> Size {
+        Size { height, width }
+    }
+
+    #[test]
+    fn bilinear_is_linear_between_centres_and_flat_outside() {
+        let out = resize(&[0.0, 1.0], size(1, 2), size(1, 4), Upsample::Bilinear).unwrap();
+        assert_eq!(out, [0.0, 0.25, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn nearest_repeats_each_value() {
+        let out = resize(&[1.0, 2.0], size(2, 1), size(4, 2), Upsample::Nearest).unwrap();
+        assert_eq!(out, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]);
+        assert_eq!(resize_labels(&[1, 2], size(1, 2), size(1, 3)), [1, 1, 2]);
+    }
+
+    #[test]
+    fn min_max_spans_zero_to_one_and_survives_flat_maps() {
+        let mut map = [2.0, 4.0, 3.0];
+        min_max(&mut map);
+        assert_eq!(map, [0.0, 1.0, 0.5]);
+        let mut flat = [2.0; 3];
+        min_max(&mut flat);
+        assert_eq!(flat, [0.0; 3]);
+    }
+
+    #[test]
+    fn an_empty_side_is_an_error() {
+        assert!(resize(&[], size(0, 2), size(2, 2), Upsample::Nearest).is_err());
+        assert!(resize(&[1.0], size(1, 1), size(0, 2), Upsample::Nearest).is_err());
+    }
+}
