@@ -1,0 +1,90 @@
+//! AdamW (Loshchilov & Hutter 2019) in the order of operations of `torch.optim.AdamW`.
+//!
+//! `p ← p·(1 − η·λ)`; `m ← β₁·m + (1−β₁)·g`; `v ← β₂·v + (1−β₂)·g²`;
+//! `p ← p − η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)`.
+//!
+//! Decay is decoupled from the gradient, and spares vectors (norms, biases) and the temperature unless `decay_all` is set,
+//! as it is in the released code.
+
+use serde::{Deserialize, Serialize};
+use simseg_tensor::{Ops, Result, Tensor};
+
+/// The optimiser's numbers; the defaults are those of the released code but for `decay_all`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// Decay rate of the mean gradient.
+    pub beta1: f64,
+    /// Decay rate of the mean squared gradient.
+    pub beta2: f64,
+    /// Added to the root of the mean square.
+    pub eps: f64,
+    /// Weight decay λ.
+    pub weight_decay: f64,
+    /// Whether norms, biases and the temperature decay too.
+    pub decay_all: bool,
+    /// Longest gradient, over all parameters together; longer ones are shortened. 0 is no limit.
+    pub clip_norm: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.001, decay_all: false, clip_norm: 0.0 }
+    }
+}
+
+/// The optimiser's state: two running means per parameter, in the order of the parameters.
+#[derive(Debug, Clone)]
+pub struct AdamW<T> {
+    /// Its numbers.
+    pub config: AdamWConfig,
+    /// Steps taken.
+    pub step: u64,
+    /// Running means of the gradients.
+    pub m: Vec<T>,
+    /// Running means of the squared gradients.
+    pub v: Vec<T>,
+}
+
+impl<T: Tensor> AdamW<T> {
+    /// Before the first step.
+    ///
+    /// # Errors
+    /// If the backend fails.
+    pub fn new(config: AdamWConfig, parameters: &[T]) -> Result<Self> {
+        let zeros = || parameters.iter().map(Ops::zeros_like).collect::<Result<Vec<T>>>();
+        Ok(Self { config, step: 0, m: zeros()?, v: zeros()? })
+    }
+
+    /// New parameters after one step with learning rate `rate`. All tensors are constants (detached).
+    ///
+    /// # Errors
+    /// If shapes do not fit the ones this was made with.
+    pub fn update(&mut self, parameters: &[T], gradients: &[T], rate: f64) -> Result<Vec<T>> {
+        let AdamWConfig { beta1, beta2, eps, weight_decay, decay_all, clip_norm } = self.config;
+        self.step += 1;
+        let t = self.step as i32;
+        let shorten = if clip_norm > 0.0 { (clip_norm / (norm(gradients)? + 1e-6)).min(1.0) } else { 1.0 };
+        let (rate_m, root) = (rate / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt());
+        let mut updated = Vec::with_capacity(parameters.len());
+        for (i, (p, g)) in parameters.iter().zip(gradients).enumerate() {
+            let g = if shorten < 1.0 { g.scale(shorten)? } else { g.clone() };
+            let decays = decay_all || p.rank() >= 2;
+            let p = if decays && weight_decay > 0.0 { p.scale(1.0 - rate * weight_decay)? } else { p.clone() };
+            self.m[i] = self.m[i].scale(beta1)?.add(&g.scale(1.0 - beta1)?)?;
+            self.v[i] = self.v[i].scale(beta2)?.add(&g.square()?.scale(1.0 - beta2)?)?;
+            let denominator = self.v[i].sqrt()?.affine(root, eps)?;
+            updated.push(p.sub(&self.m[i].div(&denominator)?.scale(rate_m)?)?);
+        }
+        Ok(updated)
+    }
+}
+
+/// The length of all gradients together.
+///
+/// # Errors
+/// If the backend fails.
+pub fn norm<T: Tensor>(gradients: &[T]) -> Result<f64> {
+    let squares = gradients.iter().map(|g| g.square()?.sum_all()?.item());
+    Ok(squares.collect::<Result<Vec<f64>>>()?.iter().sum::<f64>().sqrt())
+}

@@ -1,0 +1,88 @@
+//! Layers as plain fields, visited by hand under the names of the published checkpoint.
+//!
+//! `P` is whatever a field holds: a [`Parameter`] in an architecture, a tensor in a network, a gradient, a name. `map`
+//! rebuilds the same layer around other contents; it is the only traversal there is.
+
+use simseg_tensor::{Init, Parameter, Result, Tensor};
+
+/// Turns one field's content into another, given its full name. `E` is the error it may fail with.
+pub type Visit<'a, P, Q, E> = &'a mut dyn FnMut(&str, &P) -> std::result::Result<Q, E>;
+
+/// `y = x·Wᵀ + b`.
+#[derive(Debug, Clone)]
+pub struct Linear<P> {
+    /// `[out, in]`
+    pub weight: P,
+    /// `[out]`
+    pub bias: Option<P>,
+}
+
+impl Linear<Parameter> {
+    /// Weights start normal with deviation 0.02, as in timm and BERT; the bias starts at zero.
+    pub fn layout(input: usize, output: usize, bias: bool) -> Self {
+        let zeros = || Parameter::new(&[output], Init::Constant(0.0));
+        Self { weight: Parameter::new(&[output, input], Init::Normal(0.02)), bias: bias.then(zeros) }
+    }
+}
+
+impl<P> Linear<P> {
+    /// The same layer around other contents.
+    pub fn map<Q, E>(&self, name: &str, f: Visit<'_, P, Q, E>) -> std::result::Result<Linear<Q>, E> {
+        let weight = f(&format!("{name}.weight"), &self.weight)?;
+        let bias = self.bias.as_ref().map(|bias| f(&format!("{name}.bias"), bias)).transpose()?;
+        Ok(Linear { weight, bias })
+    }
+}
+
+impl<T: Tensor> Linear<T> {
+    /// `[…, in]` → `[…, out]`
+    pub fn forward(&self, x: &T) -> Result<T> {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// Layer normalisation with a learned scale and shift.
+#[derive(Debug, Clone)]
+pub struct LayerNorm<P> {
+    /// `[d]`
+    pub weight: P,
+    /// `[d]`
+    pub bias: P,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+impl LayerNorm<Parameter> {
+    /// Starts as the plain normalisation.
+    pub fn layout(width: usize, eps: f64) -> Self {
+        let of = |value| Parameter::new(&[width], Init::Constant(value));
+        Self { weight: of(1.0), bias: of(0.0), eps }
+    }
+}
+
+impl<P> LayerNorm<P> {
+    /// The same layer around other contents.
+    pub fn map<Q, E>(&self, name: &str, f: Visit<'_, P, Q, E>) -> std::result::Result<LayerNorm<Q>, E> {
+        Ok(LayerNorm {
+            weight: f(&format!("{name}.weight"), &self.weight)?,
+            bias: f(&format!("{name}.bias"), &self.bias)?,
+            eps: self.eps,
+        })
+    }
+}
+
+impl<T: Tensor> LayerNorm<T> {
+    /// Over the last axis.
+    pub fn forward(&self, x: &T) -> Result<T> {
+        x.layer_norm(&self.weight, &self.bias, self.eps)
+    }
+}
+
+/// Maps a list of layers, naming each by its number.
+pub(crate) fn map_list<A, B, E>(
+    name: &str,
+    list: &[A],
+    mut f: impl FnMut(&str, &A) -> std::result::Result<B, E>,
+) -> std::result::Result<Vec<B>, E> {
+    list.iter().enumerate().map(|(i, item)| f(&format!("{name}.{i}"), item)).collect()
+}
