@@ -1,1 +1,17 @@
-//! Placeholder.
+//! Everything that comes from disk, or is drawn.
+//!
+//! Reading order: [`scenes`] (the small world), [`picture`] (images and label maps on disk), [`transform`] (from bytes to
+//! network input), [`tokenizer`], [`checkpoint`] (model directories), [`atomic`] (nothing half-written).
+
+pub mod error;
+pub mod atomic;
+pub mod picture;
+pub mod scenes;
+pub mod transform;
+pub mod tokenizer;
+pub mod checkpoint;
+
+pub use error::{Error, Result};
+pub use picture::Picture;
+pub use scenes::{Scene, SceneConfig, World};
+pub use tokenizer::Tokenizer;

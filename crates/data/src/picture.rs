@@ -1,0 +1,221 @@
+//! Images and label maps on disk, read with limits and written whole.
+//!
+//! A label map is an 8-bit indexed PNG whose pixel *is* the class index; its palette is the usual one of PASCAL VOC, in
+//! which bit `j` of the colours comes from bits `3j`, `3j+1`, `3j+2` of the index.
+
+use crate::{Error, Result, atomic};
+use std::path::Path;
+
+/// An RGB image in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `[height, width, 3]`
+    pub rgb: Vec<u8>,
+}
+
+/// A label map in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `[height, width]`
+    pub values: Vec<u8>,
+}
+
+/// Longest side that is read.
+const LONGEST: u32 = 20_000;
+/// Most pixels that are read: 64 million take 200 MB.
+const PIXELS: u64 = 64 << 20;
+
+impl Picture {
+    /// Reads a PNG, JPEG, WebP or BMP, whatever its name ends in.
+    ///
+    /// # Errors
+    /// If it cannot be read or decoded, is empty, or has more than 64 million pixels.
+    pub fn load(path: &Path) -> Result<Self> {
+        let problem = |error: &dyn std::fmt::Display| Error::content(path, format!("not a readable image: {error}"));
+        let reader = image::ImageReader::open(path).map_err(Error::io(path))?;
+        let reader = reader.with_guessed_format().map_err(Error::io(path))?;
+        if reader.format().is_none() {
+            return Err(Error::content(path, "not an image: expected PNG, JPEG, WebP or BMP"));
+        }
+        let mut decoder = reader.into_decoder().map_err(|error| problem(&error))?;
+        let (width, height) = image::ImageDecoder::dimensions(&decoder);
+        if width == 0 || height == 0 || width.max(height) > LONGEST || u64::from(width) * u64::from(height) > PIXELS {
+            let limits = format!("{width}×{height} pixels; expected 1 to {LONGEST} a side and at most {PIXELS} in all");
+            return Err(Error::content(path, limits));
+        }
+        let mut limits = image::Limits::default();
+        limits.max_alloc = Some(PIXELS * 16);
+        image::ImageDecoder::set_limits(&mut decoder, limits).map_err(|error| problem(&error))?;
+        let image = image::DynamicImage::from_decoder(decoder).map_err(|error| problem(&error))?;
+        Ok(Self { width: width as usize, height: height as usize, rgb: image.into_rgb8().into_raw() })
+    }
+
+    /// The bytes of a PNG.
+    pub fn png(&self) -> Vec<u8> {
+        encode(self.width, self.height, &self.rgb, png::ColorType::Rgb)
+    }
+
+    /// Writes a PNG.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        atomic::write(path, &self.png())
+    }
+
+    /// The picture with label colours laid over it, and a line where labels change.
+    ///
+    /// # Panics
+    /// If the label map has another size.
+    pub fn overlay(&self, labels: &Labels) -> Self {
+        assert_eq!((labels.width, labels.height), (self.width, self.height), "labels of the picture's size");
+        let mut out = self.clone();
+        for (p, pixel) in out.rgb.chunks_mut(3).enumerate() {
+            let (x, y, label) = (p % self.width, p / self.width, labels.values[p]);
+            let differs = |q: usize| labels.values[q] != label;
+            let edge = (x + 1 < self.width && differs(p + 1)) || (y + 1 < self.height && differs(p + self.width));
+            for (value, colour) in pixel.iter_mut().zip(colour(label)) {
+                let mix = |share: u32| ((u32::from(*value) * (100 - share) + u32::from(colour) * share) / 100) as u8;
+                *value = match (edge, label) {
+                    (true, _) => 255,
+                    (false, 0) => mix(35),
+                    (false, _) => mix(60),
+                };
+            }
+        }
+        out
+    }
+}
+
+impl Labels {
+    /// The bytes of an indexed PNG.
+    pub fn png(&self) -> Vec<u8> {
+        encode(self.width, self.height, &self.values, png::ColorType::Indexed)
+    }
+
+    /// Writes an indexed PNG.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        atomic::write(path, &self.png())
+    }
+
+    /// Reads an indexed or grey 8-bit PNG: a pixel's value is its class.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds colours instead of classes.
+    pub fn load(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        let problem = |error: png::DecodingError| Error::content(path, format!("not a readable PNG: {error}"));
+        let limits = png::Limits { bytes: PIXELS as usize * 4 };
+        let decoder = png::Decoder::new_with_limits(std::io::BufReader::new(file), limits);
+        let mut reader = decoder.read_info().map_err(problem)?;
+        let (colours, depth) = reader.output_color_type();
+        let classes = matches!(colours, png::ColorType::Indexed | png::ColorType::Grayscale);
+        if !classes || depth != png::BitDepth::Eight {
+            let found =
+                format!("expected an 8-bit indexed or grey PNG (a class per pixel), found {colours:?} {depth:?}");
+            return Err(Error::content(path, found));
+        }
+        let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+        if width as u64 * height as u64 > PIXELS || width == 0 || height == 0 {
+            return Err(Error::content(path, format!("{width}×{height} pixels; expected 1 to {PIXELS} in all")));
+        }
+        let mut values = vec![0; width * height];
+        reader.next_frame(&mut values).map_err(problem)?;
+        Ok(Self { width, height, values })
+    }
+}
+
+/// A class's colour in the palette of PASCAL VOC.
+///
+/// ```
+/// assert_eq!(simseg_data::picture::colour(1), [128, 0, 0]);
+/// assert_eq!(simseg_data::picture::colour(8), [64, 0, 0]);
+/// ```
+pub fn colour(class: u8) -> [u8; 3] {
+    let mut colour = [0u8; 3];
+    for bit in 0..8 {
+        for (channel, value) in colour.iter_mut().enumerate() {
+            let index = 3 * bit + channel;
+            if index < 8 && class >> index & 1 == 1 {
+                *value |= 128 >> bit;
+            }
+        }
+    }
+    colour
+}
+
+fn encode(width: usize, height: usize, bytes: &[u8], colours: png::ColorType) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
+    encoder.set_color(colours);
+    encoder.set_depth(png::BitDepth::Eight);
+    if colours == png::ColorType::Indexed {
+        encoder.set_palette((0..=255).flat_map(colour).collect::<Vec<u8>>());
+    }
+    // Writing to memory with matching sizes cannot fail; an empty picture would, and is never made.
+    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(bytes));
+    written.expect("a picture in memory encodes");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_survive_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        let labels = Labels { width: 3, height: 2, values: vec![0, 1, 2, 20, 254, 255] };
+        labels.save(&path).unwrap();
+        assert_eq!(Labels::load(&path).unwrap(), labels);
+    }
+
+    #[test]
+    fn bad_images_are_errors_that_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let picture = Picture { width: 8, height: 8, rgb: (0..192).collect() };
+        let whole = picture.png();
+        for (name, bytes) in [("empty", &b""[..]), ("text", b"hello"), ("cut", &whole[..whole.len() / 2])] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let error = Picture::load(&path).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains('\n'), "{error}");
+        }
+        let path = dir.path().join("rgb.png");
+        picture.save(&path).unwrap();
+        assert_eq!(Picture::load(&path).unwrap(), picture);
+        assert!(Labels::load(&path).unwrap_err().to_string().contains("a class per pixel"));
+    }
+
+    #[test]
+    fn a_huge_header_is_refused_before_memory_is_taken() {
+        // A valid header chunk that promises 4 billion pixels a side.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge.png");
+        let mut bytes = Picture { width: 1, height: 1, rgb: vec![0; 3] }.png();
+        bytes[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
+        let crc = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        assert!(Picture::load(&path).is_err());
+        assert!(Labels::load(&path).is_err());
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        })
+    }
+}
