@@ -1,1 +1,186 @@
-fn main() {}
+//! The command line. The only place that knows which backends exist.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use simseg_cpu::{CpuDevice, CpuTensor};
+use simseg_data::SceneConfig;
+use simseg_lab::{Failure, Outcome, experiment::Experiment, run, scenes, segment};
+use simseg_tensor::Autodiff;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Text-supervised semantic segmentation: train by captions, segment by words.
+///
+/// Start with `simseg run experiments/quick.toml`, then open the report it names.
+/// Exit status: 0 done, 1 a check failed, 2 bad input or usage.
+#[derive(Parser)]
+#[command(name = "simseg", version, max_term_width = 100)]
+struct Cli {
+    /// Threads to use; 0 is one per core. Results do not depend on it.
+    #[arg(long, global = true, default_value_t = 0)]
+    threads: usize,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train and evaluate every variant of an experiment, for one or more seeds.
+    ///
+    /// Leaves DIR/results.json, DIR/report.html and one folder per run with its resolved settings, metrics and model.
+    Run {
+        /// An experiment file, such as experiments/alignment.toml.
+        experiment: PathBuf,
+        /// Where results go [default: runs/NAME, or runs/NAME-2 … if that is taken].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        backend: BackendArgs,
+        /// Runs seeds 0, 1, … N-1.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seeds: u64,
+        /// Go on where an earlier run in DIR stopped; finished runs are not repeated.
+        #[arg(long)]
+        resume: bool,
+        /// Throw away an earlier run in DIR first.
+        #[arg(long, conflicts_with = "resume")]
+        fresh: bool,
+        /// Change a setting of every variant, such as training.steps=100.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Segment images by words.
+    ///
+    /// Writes STEM.png, an indexed PNG of the image's own size whose pixel is the line number in the class file (line 0 is
+    /// the background), and STEM.overlay.png to look at.
+    Segment {
+        /// A model directory, such as fixtures/tiny.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// One class a line, the background first; `cat | kitten` gives a class several words.
+        #[arg(long, value_name = "FILE")]
+        classes: PathBuf,
+        /// Images: PNG, JPEG, WebP or BMP.
+        #[arg(required = true)]
+        images: Vec<PathBuf>,
+        /// Where label maps go.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// The complete configuration to start from.
+        #[arg(long, default_value = "plain")]
+        recipe: String,
+        /// Change a switch of the recipe, such as map.upsample=nearest.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Write every intermediate tensor.
+        #[arg(long, value_name = "FILE.safetensors")]
+        trace: Option<PathBuf>,
+        /// Write the seconds per stage.
+        #[arg(long, value_name = "FILE.json")]
+        timings: Option<PathBuf>,
+        #[command(flatten)]
+        backend: BackendArgs,
+    },
+    /// Print a recipe as TOML, with every switch.
+    Recipe {
+        /// Its name.
+        #[arg(default_value = "plain")]
+        name: String,
+        /// Change a switch.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Draw the small world: images/, labels/, captions.csv, classes.txt.
+    Scenes {
+        /// Where they go.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// How many.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        count: u64,
+        /// Which world.
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        /// Probability that an object stands in its favourite context.
+        #[arg(long, default_value_t = SceneConfig::default().bias)]
+        bias: f64,
+        /// Side of the images, in pixels.
+        #[arg(long, default_value_t = SceneConfig::default().image_size)]
+        size: usize,
+    },
+}
+
+#[derive(Args)]
+struct BackendArgs {
+    /// What computes.
+    #[arg(long, value_enum, default_value_t = Backend::Cpu)]
+    backend: Backend,
+    /// Where: cpu.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Backend {
+    /// The pure-Rust reference.
+    Cpu,
+    /// libtorch; only in builds made for it (see `cargo xtask`).
+    Tch,
+}
+
+impl BackendArgs {
+    /// The only `match` on the backend: answers with the CPU's device, or why there is none.
+    fn cpu(&self) -> Outcome<CpuDevice> {
+        match (self.backend, self.device.as_str()) {
+            (Backend::Cpu, "cpu") => Ok(CpuDevice),
+            (Backend::Cpu, other) => Err(Failure::input("--device", format!("the cpu backend runs on `cpu`, not `{other}`"))),
+            (Backend::Tch, _) => Err(Failure::input("--backend tch", "this build is without libtorch")),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match rayon::ThreadPoolBuilder::new().num_threads(cli.threads).build_global() {
+        Ok(()) => {}
+        Err(error) => return end(Err(Failure::input("--threads", error))),
+    }
+    end(dispatch(cli.command))
+}
+
+fn end(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("simseg: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Run { experiment, out, backend, seeds, resume, fresh, set } => {
+            let device = backend.cpu()?;
+            let experiment = Experiment::load(&experiment, &set)?;
+            if seeds == 0 {
+                return Err(Failure::input("--seeds", "at least 1"));
+            }
+            let options = run::Options { out, seeds, resume, fresh };
+            run::run::<Autodiff<CpuTensor<f32>>>(&experiment, &options, &device).map(|_| ())
+        }
+        Command::Segment { model, classes, images, out, recipe, set, trace, timings, backend } => {
+            let device = backend.cpu()?;
+            let options = segment::Options { model, classes, images, out, recipe, set, trace, timings };
+            segment::segment::<CpuTensor<f32>>(&options, &device)
+        }
+        Command::Recipe { name, set } => {
+            let recipe = segment::recipe(&name, &set)?;
+            let text = toml::to_string_pretty(&recipe).map_err(|error| Failure::input("recipe", error))?;
+            print!("{text}");
+            Ok(())
+        }
+        Command::Scenes { out, count, seed, bias, size } => {
+            scenes::scenes(&out, count, seed, SceneConfig { bias, image_size: size, ..SceneConfig::default() })
+        }
+    }
+}

@@ -109,6 +109,19 @@ pub enum Refine {
 }
 
 impl Recipe {
+    /// The names of the recipes.
+    pub fn names() -> &'static [&'static str] {
+        &["plain"]
+    }
+
+    /// A recipe by name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        match name {
+            "plain" => Some(Self::plain()),
+            _ => None,
+        }
+    }
+
     /// What the small world uses: bilinear maps, cut at one half, μ + σ over the better half of the classes.
     pub fn plain() -> Self {
         let rule = Statistics { k: 1.0, top_n: TopN::UpperHalf, std: Std::Population, background: false };

@@ -112,23 +112,50 @@ impl Weights {
     }
 }
 
+/// A tensor as bytes, for writing.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    name: String,
+    dtype: safetensors::Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    /// Real values.
+    pub fn f32(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Self { name, dtype: safetensors::Dtype::F32, shape, bytes }
+    }
+
+    /// Masks and labels.
+    pub fn u8(name: String, shape: Vec<usize>, values: &[u8]) -> Self {
+        Self { name, dtype: safetensors::Dtype::U8, shape, bytes: values.to_vec() }
+    }
+}
+
 /// Writes named f32 tensors.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)], metadata: &[(&str, String)]) -> Result<()> {
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(|t| t.2.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let views: Vec<(&str, safetensors::tensor::TensorView<'_>)> = tensors
-        .iter()
-        .zip(&bytes)
-        .map(|((name, shape, _), bytes)| {
-            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
-            view.map(|view| (name.as_str(), view)).map_err(|error| Error::content(path, format!("{name}: {error}")))
-        })
-        .collect::<Result<_>>()?;
+    let store = |(name, shape, values): &(String, Vec<usize>, Vec<f32>)| Stored::f32(name.clone(), shape.clone(), values);
+    write_stored(path, &tensors.iter().map(store).collect::<Vec<_>>(), metadata)
+}
+
+/// Writes named tensors.
+///
+/// # Errors
+/// If the file cannot be written, or two tensors share a name.
+pub fn write_stored(path: &Path, tensors: &[Stored], metadata: &[(&str, String)]) -> Result<()> {
+    let mut views = Vec::with_capacity(tensors.len());
+    for Stored { name, dtype, shape, bytes } in tensors {
+        let view = safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes)
+            .map_err(|error| Error::content(path, format!("{name}: {error}")))?;
+        views.push((name.as_str(), view));
+    }
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let whole =
-        safetensors::serialize(views, Some(metadata)).map_err(|error| Error::content(path, error.to_string()))?;
+    let whole = safetensors::serialize(views, Some(metadata)).map_err(|error| Error::content(path, error.to_string()))?;
     atomic::write(path, &whole)
 }
 

@@ -1,0 +1,73 @@
+//! Model directories: `config.json`, `model.safetensors`, and `vocab.txt` or `tokenizer.json`.
+
+use crate::failure::{Failure, Outcome};
+use crate::settings::explain;
+use crate::state::named;
+use serde::{Deserialize, Serialize};
+use simseg_data::checkpoint::{self, Weights};
+use simseg_data::{Tokenizer, atomic};
+use simseg_model::{AlignerConfig, DualEncoder, ModelConfig};
+use simseg_tensor::Tensor;
+use std::path::Path;
+
+/// `config.json`: what the weights are, and how they were aligned.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// The architecture.
+    pub model: ModelConfig,
+    /// What they were trained to contrast.
+    pub aligner: AlignerConfig,
+}
+
+/// A model ready to use.
+pub struct Loaded<T> {
+    /// What it is.
+    pub card: Card,
+    /// Its parameters.
+    pub model: DualEncoder<T>,
+    /// Its words.
+    pub tokenizer: Tokenizer,
+}
+
+/// Writes a model directory.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn save<T: Tensor>(folder: &Path, card: &Card, model: &DualEncoder<T>, tokenizer: &Tokenizer) -> Outcome {
+    atomic::folder(folder)?;
+    let (names, values): (Vec<String>, Vec<T>) = model.parameters().into_iter().unzip();
+    checkpoint::write(&folder.join("model.safetensors"), &named("", &names, &values)?, &[])?;
+    tokenizer.save(folder)?;
+    let config = folder.join("config.json");
+    let text = serde_json::to_string_pretty(card).map_err(|error| Failure::file(&config, error))?;
+    Ok(atomic::write(&config, (text + "\n").as_bytes())?)
+}
+
+/// Reads a model directory; every tensor of the file is used, and none is missing.
+///
+/// # Errors
+/// One line that names the file and what was expected in it.
+pub fn load<T: Tensor>(folder: &Path, device: &T::Device) -> Outcome<Loaded<T>> {
+    let path = folder.join("config.json");
+    let text = crate::settings::read_text(&path)?;
+    let card: Card = serde_json::from_str(&text).map_err(|error| Failure::file(&path, explain(&error.to_string())))?;
+    card.model.check().map_err(|error| Failure::file(&path, error))?;
+    let vocabulary = ["vocab.txt", "tokenizer.json"].map(|name| folder.join(name));
+    let Some(vocabulary) = vocabulary.iter().find(|path| path.exists()) else {
+        return Err(Failure::file(folder, "expected vocab.txt or tokenizer.json in it"));
+    };
+    let tokenizer = Tokenizer::load(vocabulary)?;
+    let weights = Weights::open(&folder.join("model.safetensors"))?;
+    let layout = DualEncoder::layout(&card.model);
+    let names: Vec<String> = layout.parameters().into_iter().map(|(name, _)| name).collect();
+    weights.accounted(names.iter().map(String::as_str))?;
+    let model = layout.map(&mut |name, parameter| -> Outcome<T> {
+        Ok(T::from_shared(weights.get(name, &parameter.shape)?, &parameter.shape, device)?)
+    })?;
+    if tokenizer.vocabulary() > card.model.text.vocabulary {
+        let (found, most) = (tokenizer.vocabulary(), card.model.text.vocabulary);
+        return Err(Failure::file(vocabulary, format!("{found} tokens; the model knows {most}")));
+    }
+    Ok(Loaded { card, model, tokenizer })
+}
