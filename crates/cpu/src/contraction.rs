@@ -1,8 +1,8 @@
 //! Contraction: the batched matrix product, and the sum over an axis.
 //!
 //! The product itself is ndarray's `general_mat_mul`, which hands strided views to matrixmultiply. Here it is cut into
-//! blocks of output rows or columns for rayon. A block's size depends on the shape alone, and matrixmultiply adds up
-//! each output value in an order that depends on `k` alone, so the bits do not depend on the threads.
+//! blocks for rayon. A block's size depends on the shape alone, and matrixmultiply adds up each output value in an order
+//! that depends on `k` alone, so the bits do not depend on the threads.
 
 use crate::scalar::Scalar;
 use crate::storage::Buffer;
@@ -16,28 +16,45 @@ use simseg_tensor::{Result, Tensor};
 /// Multiply-adds below which a product stays on one thread.
 const SMALL: usize = 1 << 18;
 
-/// How many rows (or columns) of `dim` a block takes.
-fn block(dim: usize) -> usize {
-    let pieces = if dim >= 1024 { 16 } else { (dim / 48).clamp(1, 4) };
-    dim.div_ceil(pieces).next_multiple_of(8)
+/// Rows (or columns) of `dim` in a block. Every block packs the other operand again, `other` wide, so a block is several
+/// times that.
+fn block(dim: usize, other: usize) -> usize {
+    let fair = if dim >= 512 { dim / 2 } else { (dim / 4).max(48) };
+    fair.min((4 * other).max(256)).next_multiple_of(8)
 }
 
-/// `c = a·b + beta·c` for one matrix, cut along the longer side of `c`.
+/// `c = a·b + beta·c` for one matrix: cut along the longer side of `c`, or along the summed axis where that is by far
+/// the longest (the gradient of a weight). Cuts along the summed axis are at fixed places and added in order.
 pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, beta: A, mut c: ArrayViewMut2<A>) {
     let one = A::lit(1.0);
-    let (m, n) = c.dim();
-    if m * n * a.ncols() < SMALL {
+    let ((m, n), k) = (c.dim(), a.ncols());
+    if m * n * k < SMALL {
         general_mat_mul(one, &a, &b, beta, &mut c);
+    } else if k >= 4 * m.max(n) && k >= 2 * LONG {
+        let depth = k.div_ceil(k.div_ceil(LONG).min(8));
+        let parts: Vec<_> = a.axis_chunks_iter(Axis(1), depth).zip(b.axis_chunks_iter(Axis(0), depth)).collect();
+        let mut sums = Buffer::<A>::unwritten(parts.len() * m * n);
+        sums.par_chunks_mut(m * n).zip(parts).for_each(|(sum, (a, b))| {
+            let mut sum = ArrayViewMut2::from_shape((m, n), sum).expect("m·n values");
+            general_mat_mul(one, &a, &b, A::default(), &mut sum);
+        });
+        c.map_inplace(|x| *x = if beta == A::default() { A::default() } else { *x * beta });
+        for sum in sums.chunks(m * n) {
+            c += &ArrayView2::from_shape((m, n), sum).expect("m·n values");
+        }
     } else if m >= n {
-        let rows = block(m);
+        let rows = block(m, n);
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();
         blocks.into_par_iter().for_each(|(mut c, a)| general_mat_mul(one, &a, &b, beta, &mut c));
     } else {
-        let cols = block(n);
+        let cols = block(n, m);
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(1), cols).zip(b.axis_chunks_iter(Axis(1), cols)).collect();
         blocks.into_par_iter().for_each(|(mut c, b)| general_mat_mul(one, &a, &b, beta, &mut c));
     }
 }
+
+/// Steps along the summed axis that are worth a part of their own.
+const LONG: usize = 1024;
 
 /// `[…, m, k] × […, k, n]`
 pub(crate) fn matmul<A: Scalar>(lhs: &CpuTensor<A>, rhs: &CpuTensor<A>) -> Result<CpuTensor<A>> {

@@ -17,6 +17,7 @@ pub trait Scalar:
     + Mul<Output = Self>
     + Div<Output = Self>
     + AddAssign
+    + PartialEq
     + Sum
 {
     /// The precision's name.

@@ -23,24 +23,29 @@ pub fn tint(rng: &mut ChaCha8Rng) -> Colour {
 
 type Point = [f64; 2];
 
+/// `√(x² + y²)`; `hypot` guards against overflow that cannot happen here, at ten times the cost.
+fn length(x: f64, y: f64) -> f64 {
+    (x * x + y * y).sqrt()
+}
+
 fn circle([x, y]: Point, [cx, cy]: Point, r: f64) -> f64 {
-    (x - cx).hypot(y - cy) - r
+    length(x - cx, y - cy) - r
 }
 
 /// Not an exact distance, but zero on the ellipse and of the right size near it.
 fn ellipse([x, y]: Point, [cx, cy]: Point, [a, b]: Point) -> f64 {
-    (((x - cx) / a).hypot((y - cy) / b) - 1.0) * a.min(b)
+    (length((x - cx) / a, (y - cy) / b) - 1.0) * a.min(b)
 }
 
 fn rounded([x, y]: Point, [cx, cy]: Point, [a, b]: Point, r: f64) -> f64 {
     let (dx, dy) = ((x - cx).abs() - a + r, (y - cy).abs() - b + r);
-    dx.max(0.0).hypot(dy.max(0.0)) + dx.max(dy).min(0.0) - r
+    length(dx.max(0.0), dy.max(0.0)) + dx.max(dy).min(0.0) - r
 }
 
 fn capsule([x, y]: Point, [ax, ay]: Point, [bx, by]: Point, r: f64) -> f64 {
     let (dx, dy) = (bx - ax, by - ay);
     let t = (((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
-    (x - ax - t * dx).hypot(y - ay - t * dy) - r
+    length(x - ax - t * dx, y - ay - t * dy) - r
 }
 
 /// Distance to a closed polygon: to its nearest edge, negative inside (even-odd rule).
