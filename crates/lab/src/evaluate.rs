@@ -30,7 +30,11 @@ const BATCH: usize = 50;
 ///
 /// # Errors
 /// If the model does not fit the scenes.
-pub fn evaluate<T: Tensor>(pipeline: &Pipeline<T>, scenes: &[Scene], pictures: usize) -> Outcome<(Metrics, Vec<Sample>)> {
+pub fn evaluate<T: Tensor>(
+    pipeline: &Pipeline<T>,
+    scenes: &[Scene],
+    pictures: usize,
+) -> Outcome<(Metrics, Vec<Sample>)> {
     let classes = ClassList::parse(&World::classes().join("\n"))?;
     let bank = pipeline.class_bank(&classes)?;
     let simseg = SimSeg::new(pipeline.recipe.clone());

@@ -132,7 +132,9 @@ impl BackendArgs {
     fn cpu(&self) -> Outcome<CpuDevice> {
         match (self.backend, self.device.as_str()) {
             (Backend::Cpu, "cpu") => Ok(CpuDevice),
-            (Backend::Cpu, other) => Err(Failure::input("--device", format!("the cpu backend runs on `cpu`, not `{other}`"))),
+            (Backend::Cpu, other) => {
+                Err(Failure::input("--device", format!("the cpu backend runs on `cpu`, not `{other}`")))
+            }
             (Backend::Tch, _) => Err(Failure::input("--backend tch", "this build is without libtorch")),
         }
     }

@@ -83,7 +83,8 @@ impl<T: Tensor> Pipeline<T> {
             Fit::Squash => Size { height: side, width: side },
             Fit::KeepAspect => {
                 let scale = side as f64 / picture.width.min(picture.height) as f64;
-                let whole = |length: usize| ((length as f64 * scale / vit.patch as f64).round().max(1.0) as usize) * vit.patch;
+                let whole =
+                    |length: usize| ((length as f64 * scale / vit.patch as f64).round().max(1.0) as usize) * vit.patch;
                 Size { height: whole(picture.height), width: whole(picture.width) }
             }
         }

@@ -115,7 +115,8 @@ pub fn write(experiment: &Experiment, results: &Results, out: &Path) -> Outcome 
     seeds.dedup();
     let mut scenes = Vec::new();
     if let Some((_, settings)) = experiment.variants.first() {
-        for (i, scene) in Corpus::held_out(settings, 0)?.iter().take(settings.evaluation.pictures as usize).enumerate() {
+        for (i, scene) in Corpus::held_out(settings, 0)?.iter().take(settings.evaluation.pictures as usize).enumerate()
+        {
             let labels = Labels { width: scene.size, height: scene.size, values: scene.labels.clone() };
             let prediction = |(variant, _): &(String, _)| {
                 let folder = run_folder(out, variant, 0).join("pictures");
@@ -164,7 +165,9 @@ fn data_uri(png: &[u8]) -> String {
 
 /// A picture of a run; a run that left none shows as an empty cell.
 fn file_uri(path: &Path) -> String {
-    std::fs::read(path).map(|png| data_uri(&png)).unwrap_or_else(|_| data_uri(&Picture { width: 1, height: 1, rgb: vec![238; 3] }.png()))
+    std::fs::read(path)
+        .map(|png| data_uri(&png))
+        .unwrap_or_else(|_| data_uri(&Picture { width: 1, height: 1, rgb: vec![238; 3] }.png()))
 }
 
 /// Colours that differ in lightness too (Okabe & Ito 2008).
@@ -204,7 +207,13 @@ fn chart(experiment: &Experiment, out: &Path) -> Outcome<String> {
                 .x_label_area_size(40)
                 .y_label_area_size(52)
                 .build_cartesian_2d(0.0..steps, (low - margin).max(0.0)..high + margin)?;
-            chart.configure_mesh().light_line_style(WHITE).x_desc("step").y_desc("loss").label_style(("sans-serif", 14)).draw()?;
+            chart
+                .configure_mesh()
+                .light_line_style(WHITE)
+                .x_desc("step")
+                .y_desc("loss")
+                .label_style(("sans-serif", 14))
+                .draw()?;
             for (i, (variant, points)) in lines.iter().enumerate() {
                 let colour = LINES[i % LINES.len()];
                 chart

@@ -150,7 +150,10 @@ fn finished(folder: &Path, settings: &Settings) -> Outcome<Option<Row>> {
     let mut made: Settings = toml::from_str(text).map_err(|error| Failure::file(&config, error.message()))?;
     made.model.text.vocabulary = settings.model.text.vocabulary;
     if made != *settings {
-        return Err(Failure::file(folder, "was made with other settings; start afresh with --fresh, or choose another --out"));
+        return Err(Failure::file(
+            folder,
+            "was made with other settings; start afresh with --fresh, or choose another --out",
+        ));
     }
     Ok(Some(row))
 }

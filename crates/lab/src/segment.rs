@@ -155,7 +155,8 @@ impl<T: Tensor> Tap<T> for Trace {
     fn see(&mut self, name: &str, value: &T) -> simseg_tensor::Result<()> {
         // Layer outputs are for parity reports; a trace holds the stages of the contract.
         let inner = ["image/embed", "image/tokens", "image/block/", "text/embed", "text/layer/"];
-        let layer = inner.iter().any(|prefix| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == *prefix });
+        let layer =
+            inner.iter().any(|prefix| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == *prefix });
         if self.on && !layer {
             let (shape, values) = (value.shape().to_vec(), value.to_f32()?);
             self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape, &values));

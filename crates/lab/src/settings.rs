@@ -68,7 +68,9 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
 pub fn merge(base: &mut Table, over: &Table) {
     for (key, value) in over {
         match (base.get_mut(key), value) {
-            (Some(Value::Table(old)), Value::Table(new)) if new.get("kind").is_none_or(|kind| old.get("kind") == Some(kind)) => {
+            (Some(Value::Table(old)), Value::Table(new))
+                if new.get("kind").is_none_or(|kind| old.get("kind") == Some(kind)) =>
+            {
                 merge(old, new);
             }
             _ => {

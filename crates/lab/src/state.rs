@@ -27,7 +27,8 @@ pub type Named = (String, Vec<usize>, Vec<f32>);
 /// # Errors
 /// If the backend fails.
 pub fn named<T: Tensor>(prefix: &str, names: &[String], tensors: &[T]) -> Outcome<Vec<Named>> {
-    let one = |(name, tensor): (&String, &T)| Ok((format!("{prefix}{name}"), tensor.shape().to_vec(), tensor.to_f32()?));
+    let one =
+        |(name, tensor): (&String, &T)| Ok((format!("{prefix}{name}"), tensor.shape().to_vec(), tensor.to_f32()?));
     names.iter().zip(tensors).map(one).collect()
 }
 

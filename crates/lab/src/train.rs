@@ -108,7 +108,11 @@ pub fn train<D: Differentiable>(
         let rate = training.schedule.rate_at(index + 1, training.steps);
         let loss = step(&mut state, &*aligner, (&pixels, &captions), training.label_smoothing, rate)?;
         if !loss.is_finite() {
-            let kept = if checkpoint.exists() { format!("the last good checkpoint is {}", checkpoint.display()) } else { "no checkpoint yet".into() };
+            let kept = if checkpoint.exists() {
+                format!("the last good checkpoint is {}", checkpoint.display())
+            } else {
+                "no checkpoint yet".into()
+            };
             let text = format!("the loss is {loss} at step {index}; {kept}. Try a lower training.schedule.rate");
             return Err(Failure::file(folder, text));
         }
@@ -125,7 +129,8 @@ pub fn train<D: Differentiable>(
     progress.finish();
     let pairs = (state.step() - first) as f64 * training.batch as f64;
     let seconds = start.elapsed().as_secs_f64();
-    let images_per_second = if pairs > 0.0 { pairs / seconds } else { (training.steps * training.batch as u64) as f64 / state.seconds };
+    let images_per_second =
+        if pairs > 0.0 { pairs / seconds } else { (training.steps * training.batch as u64) as f64 / state.seconds };
     Ok(Trained { model: state.model, images_per_second, seconds: state.seconds })
 }
 

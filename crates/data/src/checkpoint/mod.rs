@@ -139,7 +139,8 @@ impl Stored {
 /// # Errors
 /// If the file cannot be written.
 pub fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)], metadata: &[(&str, String)]) -> Result<()> {
-    let store = |(name, shape, values): &(String, Vec<usize>, Vec<f32>)| Stored::f32(name.clone(), shape.clone(), values);
+    let store =
+        |(name, shape, values): &(String, Vec<usize>, Vec<f32>)| Stored::f32(name.clone(), shape.clone(), values);
     write_stored(path, &tensors.iter().map(store).collect::<Vec<_>>(), metadata)
 }
 
@@ -155,7 +156,8 @@ pub fn write_stored(path: &Path, tensors: &[Stored], metadata: &[(&str, String)]
         views.push((name.as_str(), view));
     }
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let whole = safetensors::serialize(views, Some(metadata)).map_err(|error| Error::content(path, error.to_string()))?;
+    let whole =
+        safetensors::serialize(views, Some(metadata)).map_err(|error| Error::content(path, error.to_string()))?;
     atomic::write(path, &whole)
 }
 

@@ -1,0 +1,361 @@
+//! The list of cases. A case's name is the sentence it proves; every backend runs all of them.
+
+use crate::gradient::{differences, rules, weigh};
+use crate::hostile::{Domain, LAYOUTS, Layout, values};
+use crate::naive::NaiveTensor;
+use crate::plain::Plain;
+use crate::step::Step;
+use crate::tolerance::Tolerance;
+use libtest_mimic::{Failed, Trial};
+use simseg_tensor::{Autodiff, Binary, Differentiable, Error, Ops, PADDING, Tensor, Unary};
+
+type Check<T> = Box<dyn Fn(&<T as Tensor>::Device) -> Result<(), String> + Send>;
+
+/// One case for one backend.
+pub struct Case<T: Tensor> {
+    /// The sentence it proves.
+    pub name: String,
+    /// Proves it.
+    pub run: Check<T>,
+}
+
+impl<T: Tensor> Case<T> {
+    fn new(name: impl Into<String>, run: impl Fn(&T::Device) -> Result<(), String> + Send + 'static) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// A step with the shapes of its inputs.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The step.
+    pub step: Step,
+    /// One shape per input.
+    pub shapes: Vec<Vec<usize>>,
+    /// Which values it is well-conditioned on.
+    pub domain: Domain,
+}
+
+/// Every primitive and hook, at awkward sizes.
+pub fn samples() -> Vec<Sample> {
+    let sample = |step: Step, domain, shapes: &[&[usize]]| Sample {
+        step,
+        shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
+        domain,
+    };
+    let any = |step, shapes: &[&[usize]]| sample(step, Domain::Any, shapes);
+    let positive = |step, shapes: &[&[usize]]| sample(step, Domain::Positive, shapes);
+    let mut list = vec![
+        any(Step::Unary(Unary::Affine { mul: -1.5, add: 0.25 }), &[&[3, 1, 11]]),
+        any(Step::Unary(Unary::Exp), &[&[33, 3]]),
+        any(Step::Unary(Unary::Tanh), &[&[2, 17]]),
+        any(Step::Unary(Unary::Sigmoid), &[&[33]]),
+        any(Step::Unary(Unary::Erf), &[&[5, 7]]),
+        any(Step::Unary(Unary::Clamp { low: -0.5, high: 0.75 }), &[&[2, 33]]),
+        any(Step::Unary(Unary::Inside { low: -0.5, high: 0.75 }), &[&[2, 33]]),
+        positive(Step::Unary(Unary::Recip), &[&[33]]),
+        positive(Step::Unary(Unary::Sqrt), &[&[4, 9]]),
+        positive(Step::Unary(Unary::Log), &[&[2, 3, 4]]),
+        any(Step::Matmul, &[&[1, 1], &[1, 1]]),
+        any(Step::Matmul, &[&[33, 5], &[5, 17]]),
+        any(Step::Matmul, &[&[2, 3, 7, 4], &[2, 3, 4, 9]]),
+        any(Step::Sum(0), &[&[33, 5]]),
+        any(Step::Sum(1), &[&[3, 33, 4]]),
+        any(Step::Sum(2), &[&[2, 3, 33]]),
+        any(Step::Reshape(vec![6, 11]), &[&[2, 3, 11]]),
+        any(Step::Permute(vec![2, 0, 1]), &[&[3, 4, 11]]),
+        any(Step::Expand(vec![3, 4, 5]), &[&[3, 1, 5]]),
+        any(Step::Slice(1, 2, 3), &[&[2, 6, 4]]),
+        any(Step::Concat(1), &[&[2, 1, 5], &[2, 3, 5], &[2, 4, 5]]),
+        any(Step::Largest(1, 1), &[&[3, 33]]),
+        any(Step::Largest(5, 1), &[&[2, 33, 3]]),
+        any(Step::Largest(20, 0), &[&[33, 2]]),
+        any(Step::Gather(1, vec![2, 0, 2, 1, 1, 0], vec![3, 2]), &[&[3, 4]]),
+        any(Step::ScatterAdd(0, vec![1, 0, 1, 2], vec![2, 2]), &[&[3, 2], &[2, 2]]),
+        any(Step::Rows(vec![3, 0, 3]), &[&[5, 4]]),
+        any(Step::RowsAdd(vec![1, 4, 1]), &[&[5, 3], &[3, 3]]),
+        any(Step::Linear, &[&[2, 3, 5], &[4, 5], &[4]]),
+        any(Step::Linear, &[&[33, 5], &[1, 5]]),
+        any(Step::Softmax, &[&[3, 33]]),
+        any(Step::LogSoftmax, &[&[2, 2, 17]]),
+        any(Step::LayerNorm(1e-6), &[&[3, 2, 33], &[33], &[33]]),
+        any(Step::Gelu, &[&[5, 33]]),
+        any(Step::Attention(2, false), &[&[2, 5, 6], &[2, 7, 6], &[2, 7, 6]]),
+        any(Step::Attention(1, true), &[&[1, 4, 3], &[1, 4, 3], &[1, 4, 3]]),
+        any(Step::L2Normalize, &[&[4, 9]]),
+        any(Step::QuickGelu, &[&[33]]),
+    ];
+    for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
+        list.push(positive(Step::Binary(op), &[&[3, 1, 11], &[3, 1, 11]]));
+    }
+    list
+}
+
+impl Sample {
+    /// The inputs' values.
+    pub fn values(&self) -> Vec<Vec<f64>> {
+        let numel = |shape: &Vec<usize>| shape.iter().product();
+        self.shapes.iter().enumerate().map(|(i, shape)| values(self.domain, numel(shape), i as u64)).collect()
+    }
+
+    /// The inputs in a layout.
+    ///
+    /// # Errors
+    /// Whatever the backend says.
+    pub fn inputs<T: Tensor>(&self, layout: Layout, device: &T::Device) -> simseg_tensor::Result<Vec<T>> {
+        let pairs = self.values().into_iter().zip(&self.shapes);
+        pairs.map(|(values, shape)| layout.make(&values, shape, device)).collect()
+    }
+
+    fn name(&self) -> String {
+        format!(
+            "{}_{}",
+            self.step.name(),
+            self.shapes.iter().map(|s| format!("{s:?}")).collect::<String>().replace(' ', "")
+        )
+    }
+}
+
+fn say(error: Error) -> String {
+    error.to_string()
+}
+
+/// What a step must give: the naive backend's result.
+fn wanted(sample: &Sample) -> Result<(Vec<f64>, Vec<usize>), String> {
+    let inputs = sample.inputs::<NaiveTensor>(Layout::Contiguous, &()).map_err(say)?;
+    let result = sample.step.apply(&inputs.iter().collect::<Vec<_>>()).map_err(say)?;
+    Ok((result.to_vec().map_err(say)?, result.shape().to_vec()))
+}
+
+/// Values: against plain loops in every layout, and what the trait promises beyond that.
+pub fn value_cases<T: Tensor>(tolerance: Tolerance) -> Vec<Case<T>> {
+    let mut cases = Vec::new();
+    for sample in samples() {
+        let name = format!("{}_agrees_with_plain_loops_in_every_layout", sample.name());
+        cases.push(Case::new(name, move |device| {
+            let (want, shape) = wanted(&sample)?;
+            for layout in LAYOUTS {
+                let inputs = sample.inputs::<T>(layout, device).map_err(say)?;
+                let got = sample.step.apply(&inputs.iter().collect::<Vec<_>>()).map_err(say)?;
+                if got.shape() != shape {
+                    return Err(format!("{layout:?}: shape {:?}, expected {shape:?}", got.shape()));
+                }
+                tolerance.compare(&format!("{layout:?}"), &got.to_vec::<f64>().map_err(say)?, &want)?;
+            }
+            Ok(())
+        }));
+    }
+    for sample in samples().into_iter().filter(|sample| sample.step.is_hook()) {
+        let name = format!("{}_fused_equals_its_formula", sample.name());
+        cases.push(Case::new(name, move |device| {
+            let fused = sample.inputs::<T>(Layout::Permuted, device).map_err(say)?;
+            let plain = sample.inputs::<Plain<T>>(Layout::Permuted, device).map_err(say)?;
+            let fused = sample.step.apply(&fused.iter().collect::<Vec<_>>()).map_err(say)?;
+            let plain = sample.step.apply(&plain.iter().collect::<Vec<_>>()).map_err(say)?;
+            let (fused, plain) = (fused.to_vec::<f64>().map_err(say)?, plain.to_vec::<f64>().map_err(say)?);
+            tolerance.compare("fused", &fused, &plain).map(|_| ())
+        }));
+    }
+    cases.extend(promises(tolerance));
+    cases
+}
+
+fn tensor<T: Tensor>(values: &[f64], shape: &[usize], device: &T::Device) -> Result<T, String> {
+    T::from_host(values, shape, device).map_err(say)
+}
+
+/// What the trait promises beyond the values of each operation.
+fn promises<T: Tensor>(tolerance: Tolerance) -> Vec<Case<T>> {
+    vec![
+        Case::new("softmax_rows_sum_to_one", move |device| {
+            let x = tensor::<T>(&values(Domain::Any, 66, 0), &[2, 33], device)?;
+            let sums = x.scale(30.0).and_then(|x| x.softmax()?.sum(1)).map_err(say)?;
+            tolerance.compare("sum", &sums.to_vec::<f64>().map_err(say)?, &[1.0, 1.0]).map(|_| ())
+        }),
+        Case::new("softmax_survives_large_scores_and_hides_padding", |device| {
+            let x = tensor::<T>(&[1e4, 0.0, PADDING], &[1, 3], device)?;
+            let p = x.softmax().and_then(|p| p.to_vec::<f64>()).map_err(say)?;
+            if p == [1.0, 0.0, 0.0] { Ok(()) } else { Err(format!("{p:?}")) }
+        }),
+        Case::new("attention_gives_padding_no_weight", move |device| {
+            let v = values(Domain::Any, 24, 3);
+            let (q, short) = (tensor::<T>(&v[..6], &[1, 2, 3], device)?, tensor::<T>(&v[6..12], &[1, 2, 3], device)?);
+            let long = tensor::<T>(&[&v[6..12], &[9.0, -9.0, 9.0]].concat(), &[1, 3, 3], device)?;
+            let bias = tensor::<T>(&[0.0, 0.0, PADDING], &[1, 3], device)?;
+            let how = |key_bias| simseg_tensor::Attention { heads: 1, key_bias, causal: false };
+            let want = q.attention(&short, &short, how(None)).and_then(|y| y.to_vec::<f64>()).map_err(say)?;
+            let got = q.attention(&long, &long, how(Some(&bias))).and_then(|y| y.to_vec::<f64>()).map_err(say)?;
+            tolerance.compare("padded", &got, &want).map(|_| ())
+        }),
+        Case::new("the_largest_come_largest_first_and_ties_by_value", |device| {
+            let x = tensor::<T>(&[1.0, 3.0, 3.0, 2.0, 3.0, 0.0], &[1, 6], device)?;
+            let y = x.topk(4, 1).and_then(|i| x.gather(1, &i)).and_then(|y| y.to_vec::<f64>()).map_err(say)?;
+            if y == [3.0, 3.0, 3.0, 2.0] { Ok(()) } else { Err(format!("{y:?}")) }
+        }),
+        Case::new("shapes_that_do_not_fit_are_errors", |device| {
+            let x = tensor::<T>(&[0.0; 6], &[2, 3], device)?;
+            let index = T::index_from_host(&[3, 0, 0, 0, 0, 0], &[2, 3], device).map_err(say)?;
+            let far = T::index_from_host(&[2], &[1], device).map_err(say)?;
+            let attempts = [
+                ("matmul", x.matmul(&x).err()),
+                ("binary", x.binary(Binary::Add, &x.t().map_err(say)?).err()),
+                ("sum", x.sum(2).err()),
+                ("reshape", x.reshape(&[5]).err()),
+                ("permute", x.permute(&[0, 0]).err()),
+                ("expand", x.expand(&[2, 6]).err()),
+                ("slice", x.slice(1, 2, 2).err()),
+                ("slice beyond", x.slice(0, usize::MAX, 2).err()),
+                ("concat", T::concat(&[&x, &x.t().map_err(say)?], 0).err()),
+                ("concat of nothing", T::concat(&[], 0).err()),
+                ("topk 0", x.topk(0, 1).err()),
+                ("topk", x.topk(4, 1).err()),
+                ("gather", x.gather(1, &index).err()),
+                ("rows", x.rows(&far).err()),
+                ("from_host", T::from_host(&[1.0], &[2], device).err()),
+                ("linear", x.linear(&x.t().map_err(say)?, None).err()),
+                ("layer_norm", x.layer_norm(&x, &x, 1e-6).err()),
+            ];
+            let silent: Vec<&str> = attempts.iter().filter(|(_, error)| error.is_none()).map(|(op, _)| *op).collect();
+            if silent.is_empty() { Ok(()) } else { Err(format!("no error from {silent:?}")) }
+        }),
+        Case::new("empty_axes_do_not_panic", |device| {
+            let x = tensor::<T>(&[], &[2, 0], device)?;
+            let sum = x.sum(1).and_then(|y| y.to_vec::<f64>()).map_err(say)?;
+            let product = x.matmul(&x.t().map_err(say)?).and_then(|y| y.to_vec::<f64>()).map_err(say)?;
+            let joined = T::concat(&[&x, &tensor::<T>(&[1.0, 2.0], &[2, 1], device)?], 1);
+            let joined = joined.and_then(|y| y.to_vec::<f64>()).map_err(say)?;
+            if sum == [0.0; 2] && product == [0.0; 4] && joined == [1.0, 2.0] { Ok(()) } else { Err("wrong".into()) }
+        }),
+        Case::new("a_clone_does_not_see_later_work", |device| {
+            let x = tensor::<T>(&[1.0, 2.0], &[2], device)?;
+            let clone = x.clone();
+            let index = T::index_from_host(&[0], &[1], device).map_err(say)?;
+            x.scatter_add(0, &index, &tensor::<T>(&[5.0], &[1], device)?).map_err(say)?;
+            let left = clone.to_vec::<f64>().map_err(say)?;
+            if left == [1.0, 2.0] { Ok(()) } else { Err(format!("{left:?}")) }
+        }),
+        Case::new("long_axes_are_summed_in_full", move |device| {
+            let v = values(Domain::Any, 1025 * 3, 5);
+            let x = tensor::<T>(&v, &[1025, 3], device)?;
+            let want: Vec<f64> = (0..3).map(|c| v.iter().skip(c).step_by(3).sum()).collect();
+            let got = x.sum(0).and_then(|y| y.to_vec::<f64>()).map_err(say)?;
+            tolerance.compare("columns", &got, &want).map(|_| ())
+        }),
+        Case::new("large_products_agree_with_plain_loops", move |device| {
+            // Large enough for every way of cutting a product into parts.
+            for [m, k, n] in [[300, 40, 130], [40, 60, 400], [24, 4100, 16]] {
+                let (a, b) = (values(Domain::Any, m * k, 1), values(Domain::Any, k * n, 2));
+                let got = tensor::<T>(&a, &[m, k], device)?.matmul(&tensor::<T>(&b, &[k, n], device)?);
+                let dot = |i: usize| (0..k).map(|j| a[i / n * k + j] * b[j * n + i % n]).sum();
+                let want: Vec<f64> = (0..m * n).map(dot).collect();
+                tolerance.compare(
+                    &format!("{m}×{k}×{n}"),
+                    &got.and_then(|y| y.to_vec::<f64>()).map_err(say)?,
+                    &want,
+                )?;
+            }
+            Ok(())
+        }),
+    ]
+}
+
+/// Gradients: against central differences (for f64), or those of the naive backend; and the corners of the rules.
+pub fn gradient_cases<D: Differentiable>(tolerance: Tolerance, exact: bool) -> Vec<Case<D>> {
+    let mut cases = Vec::new();
+    // The jump function has slope 0 wherever it has one.
+    let smooth = |sample: &Sample| !matches!(sample.step, Step::Unary(Unary::Inside { .. }));
+    for sample in samples().into_iter().filter(smooth) {
+        let yardstick = if exact { "central_differences" } else { "the_naive_backend" };
+        let name = format!("gradient_of_{}_agrees_with_{yardstick}", sample.name());
+        cases.push(Case::new(name, move |device| {
+            let inputs = sample.inputs::<D>(Layout::Permuted, device).map_err(say)?;
+            let f = |x: &[D]| weigh(&sample.step.apply(&x.iter().collect::<Vec<_>>())?);
+            let got = rules(&inputs, f).map_err(say)?;
+            let want = if exact {
+                differences(&inputs, f).map_err(say)?
+            } else {
+                let inputs = sample.inputs::<Autodiff<NaiveTensor>>(Layout::Contiguous, &()).map_err(say)?;
+                let f = |x: &[Autodiff<NaiveTensor>]| weigh(&sample.step.apply(&x.iter().collect::<Vec<_>>())?);
+                rules(&inputs, f).map_err(say)?
+            };
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                tolerance.compare(&format!("input {i}"), got, want)?;
+            }
+            Ok(())
+        }));
+    }
+    for sample in samples().into_iter().filter(|sample| sample.step.is_hook()) {
+        let name = format!("gradient_of_fused_{}_equals_its_formulas", sample.name());
+        cases.push(Case::new(name, move |device| {
+            let fused = sample.inputs::<D>(Layout::Contiguous, device).map_err(say)?;
+            let plain = sample.inputs::<Plain<D>>(Layout::Contiguous, device).map_err(say)?;
+            let fused = rules(&fused, |x| weigh(&sample.step.apply(&x.iter().collect::<Vec<_>>())?)).map_err(say)?;
+            let plain = rules(&plain, |x| weigh(&sample.step.apply(&x.iter().collect::<Vec<_>>())?)).map_err(say)?;
+            for (i, (fused, plain)) in fused.iter().zip(&plain).enumerate() {
+                tolerance.compare(&format!("input {i}"), fused, plain)?;
+            }
+            Ok(())
+        }));
+    }
+    cases.extend(corners());
+    cases
+}
+
+/// The corners of the rules.
+fn corners<D: Differentiable>() -> Vec<Case<D>> {
+    let gradient = |x: &D, f: fn(&D) -> simseg_tensor::Result<D>| {
+        rules(std::slice::from_ref(x), |x| f(&x[0])).map(|mut list| list.remove(0)).map_err(say)
+    };
+    let equal =
+        |got: Vec<f64>, want: &[f64]| if got == want { Ok(()) } else { Err(format!("{got:?}, expected {want:?}")) };
+    vec![
+        Case::new("clamp_has_gradient_one_on_its_bounds", move |device| {
+            let x = tensor::<D>(&[-1.0, -0.5, 0.0, 0.5, 1.0], &[5], device)?;
+            equal(gradient(&x, |x| x.clamp(-0.5, 0.5)?.sum_all())?, &[0.0, 1.0, 1.0, 1.0, 0.0])
+        }),
+        Case::new("a_zero_row_has_a_finite_gradient_through_l2_normalize", move |device| {
+            let x = tensor::<D>(&[0.0, 0.0, 3.0, 4.0], &[2, 2], device)?;
+            for f in [|x: &D| weigh(&x.l2_normalize()?), |x: &D| weigh(&x.l2_normalize_pooled()?)] {
+                let g = gradient(&x, f)?;
+                if !g.iter().all(|g| g.is_finite()) {
+                    return Err(format!("{g:?}"));
+                }
+            }
+            Ok(())
+        }),
+        Case::new("overlapping_slices_add_their_gradients", move |device| {
+            let x = tensor::<D>(&[1.0; 4], &[4], device)?;
+            let f = |x: &D| {
+                let (a, b, c) = (x.slice(0, 0, 2)?, x.slice(0, 0, 3)?, x.slice(0, 2, 2)?);
+                a.sum_all()?.add(&b.sum_all()?)?.add(&c.sum_all()?)?.add(&x.sum_all()?)
+            };
+            equal(gradient(&x, f)?, &[3.0, 3.0, 3.0, 2.0])
+        }),
+        Case::new("a_leaf_that_does_not_count_gets_zeros_and_constants_none", |device| {
+            let (x, y) = (tensor::<D>(&[2.0], &[1], device)?.leaf(), tensor::<D>(&[5.0, 6.0], &[2], device)?.leaf());
+            let loss = x.mul(&x.detach()).and_then(|z| z.sum_all()).map_err(say)?;
+            let grads = loss.grad(&[&x, &y]).map_err(say)?;
+            let [dx, dy] = [&grads[0], &grads[1]].map(|g| g.to_vec::<f64>());
+            let (dx, dy) = (dx.map_err(say)?, dy.map_err(say)?);
+            if dx == [2.0] && dy == [0.0, 0.0] { Ok(()) } else { Err(format!("{dx:?} {dy:?}")) }
+        }),
+        Case::new("the_gradient_of_many_values_is_an_error", |device| {
+            let x = tensor::<D>(&[1.0, 2.0], &[2], device)?.leaf();
+            if x.scale(2.0).map_err(say)?.grad(&[&x]).is_err() { Ok(()) } else { Err("no error".into()) }
+        }),
+    ]
+}
+
+/// Cases as tests named `prefix/sentence`. Without a device they show as ignored, never as missing.
+pub fn trials<T: Tensor>(prefix: &str, device: Option<T::Device>, cases: Vec<Case<T>>) -> Vec<Trial> {
+    let trial = |case: Case<T>| {
+        let (name, device) = (format!("{prefix}/{}", case.name), device.clone());
+        let ignored = device.is_none();
+        let run = move || match &device {
+            Some(device) => (case.run)(device).map_err(Failed::from),
+            None => Ok(()),
+        };
+        Trial::test(name, run).with_ignored_flag(ignored)
+    };
+    cases.into_iter().map(trial).collect()
+}
