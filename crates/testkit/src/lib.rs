@@ -10,10 +10,12 @@ pub mod step;
 pub mod hostile;
 pub mod gradient;
 pub mod plain;
+pub mod fault;
 pub mod cases;
 pub mod program;
 
 pub use cases::{Case, gradient_cases, trials, value_cases};
+pub use fault::{FAULTS, Faulty};
 pub use naive::NaiveTensor;
 pub use plain::Plain;
 pub use tolerance::Tolerance;

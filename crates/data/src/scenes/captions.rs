@@ -44,7 +44,8 @@ pub(crate) fn write(config: &SceneConfig, placed: &[Placed], context: usize, rng
     distract(&mut words);
     words.push(sentence);
     distract(&mut words);
-    words.join(" ")
+    // The full stop is a token too: a prompt that ends in one must not meet an embedding that was never trained.
+    words.join(" ") + "."
 }
 
 /// Every word that a caption, or the prompt `a picture of a {}.`, can hold; each once.
@@ -68,7 +69,7 @@ mod tests {
         let scenes = World::new(SceneConfig::default(), 3).unwrap().scenes(0..800);
         let (mut contexts_named, mut objects_named, mut there) = (0usize, 0usize, 0usize);
         for scene in &scenes {
-            let words: Vec<&str> = scene.caption.split(' ').collect();
+            let words: Vec<&str> = scene.caption.trim_end_matches('.').split(' ').collect();
             contexts_named += usize::from(words.contains(&contexts::NAMES[scene.context]));
             let classes: Vec<&str> =
                 scene.objects.iter().map(|object| objects::NAMES[usize::from(object.class) - 1]).collect();

@@ -24,7 +24,7 @@ use simseg_tensor::random::{self, ChaCha8Rng};
 pub struct SceneConfig {
     /// Side of the square images, in pixels.
     pub image_size: usize,
-    /// Probability that an object stands in its favourite context; otherwise the context is drawn uniformly.
+    /// Probability that the first object stands in its favourite context; otherwise the context is drawn uniformly.
     pub bias: f64,
     /// Probability of a second object.
     pub second_object: f64,
@@ -46,7 +46,7 @@ impl Default for SceneConfig {
             image_size: 64,
             bias: 0.8,
             second_object: 0.5,
-            object_size: [0.34, 0.56],
+            object_size: [0.42, 0.62],
             context_only: 0.15,
             left_out: 0.2,
             no_context: 0.05,
@@ -173,12 +173,8 @@ impl World {
         let context = if at_home { objects::FAVOURITE[first] } else { anywhere };
         let mut placed = vec![self.place(first, &[], rng)];
         if random::uniform(rng) < self.config.second_object {
-            // The companion likes the same context with the same bias, so that two objects do not dilute it.
-            let friends: Vec<usize> =
-                (0..objects::NAMES.len()).filter(|&o| o != first && objects::FAVOURITE[o] == context).collect();
-            let friendly = random::uniform(rng) < self.config.bias && !friends.is_empty();
-            let stranger = (first + 1 + pick(rng, objects::NAMES.len() - 1)) % objects::NAMES.len();
-            let second = if friendly { friends[pick(rng, friends.len())] } else { stranger };
+            // Anything else, wherever the first one is at home: this is how objects get to strange places, too.
+            let second = (first + 1 + pick(rng, objects::NAMES.len() - 1)) % objects::NAMES.len();
             placed.push(self.place(second, &placed, rng));
         }
         (placed, context)

@@ -1,0 +1,168 @@
+//! The whole LoDA + InfoNCE loss: gradients against central differences, and what the alignment promises.
+
+use proptest::prelude::*;
+use simseg_cpu::{CpuDevice, CpuTensor};
+use simseg_model::bert::BertConfig;
+use simseg_model::pool::{Dense, Holistic, Loda, Padding, loda::top_k_mean};
+use simseg_model::vit::VitConfig;
+use simseg_model::{Aligner, DualEncoder, ModelConfig, Side, TokenBatch, Tokens};
+use simseg_tensor::{Autodiff, Differentiable, NoTap, Ops, Result, Tensor};
+use simseg_testkit::Faulty;
+use simseg_testkit::gradient::{differences, rules};
+use simseg_testkit::hostile::{Domain, values};
+use simseg_testkit::tolerance::DIFFERENCES;
+
+type Cpu = CpuTensor<f64>;
+
+const CONFIG: ModelConfig = ModelConfig {
+    image: VitConfig { image_size: 8, patch: 4, width: 6, depth: 1, heads: 2 },
+    text: BertConfig { vocabulary: 7, positions: 5, types: 2, width: 6, intermediate: 8, depth: 1, heads: 2 },
+    projection: 5,
+    temperature: 0.3,
+};
+
+fn captions() -> TokenBatch {
+    TokenBatch::new(&[vec![1, 4, 2], vec![1, 5, 6, 3, 2], vec![1, 3, 5, 2]], 0, 0).unwrap()
+}
+
+/// The loss as a function of all parameters and the pixels.
+fn loss<T: Tensor<Device = CpuDevice>>(inputs: &[T], aligner: &dyn Aligner<T>) -> Result<T> {
+    let (pixels, parameters) = inputs.split_last().expect("pixels come last");
+    let model = DualEncoder::layout(&CONFIG).with(parameters.iter().cloned())?;
+    let image = model.encode_image(pixels, &mut NoTap)?;
+    let text = model.encode_text(&captions(), &mut NoTap)?;
+    simseg_model::nce::info_nce(&aligner.similarity(&image, &text)?, &model.temperature, 0.1)
+}
+
+fn inputs<T: Tensor<Device = CpuDevice>>() -> Vec<T> {
+    let model = DualEncoder::layout(&CONFIG).init::<T>(3, &CpuDevice).unwrap();
+    // Larger weights than a fresh network's: otherwise many gradients are near zero and prove little.
+    let lively = |(name, p): (String, T)| if name == "loss.temperature" { p } else { p.scale(3.0).unwrap() };
+    let mut list: Vec<T> = model.parameters().into_iter().map(lively).collect();
+    list.push(T::from_host(&values(Domain::Any, 3 * 3 * 64, 1), &[3, 3, 8, 8], &CpuDevice).unwrap());
+    list
+}
+
+fn worst<D: Differentiable<Device = CpuDevice>>(aligner: &dyn Aligner<D>) -> std::result::Result<f64, String> {
+    let x = inputs::<D>();
+    let got = rules(&x, |x| loss(x, aligner)).map_err(|error| error.to_string())?;
+    let want = differences(&x, |x| loss(x, aligner)).map_err(|error| error.to_string())?;
+    let mut worst = 0.0f64;
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        // Relative to each parameter's own largest gradient, not to 1.
+        let scale = want.iter().fold(1e-3f64, |scale, g| scale.max(g.abs()));
+        let [got, want] = [got, want].map(|list| list.iter().map(|g| g / scale).collect::<Vec<_>>());
+        worst = worst.max(DIFFERENCES.compare(&format!("parameter {i}"), &got, &want)?);
+    }
+    Ok(worst)
+}
+
+#[test]
+fn gradients_of_the_whole_loss_agree_with_central_differences() {
+    type D = Autodiff<Cpu>;
+    let loda = |padding| Loda { image_k: 2, text_k: 2, padding };
+    let aligners: [&dyn Aligner<D>; 5] =
+        [&loda(Padding::PerCaption), &loda(Padding::ShortestInBatch), &loda(Padding::Compete), &Dense, &Holistic];
+    for aligner in aligners {
+        let worst = worst(aligner).unwrap();
+        println!("worst relative difference {worst:.1e}");
+    }
+}
+
+#[test]
+fn a_wrong_rule_anywhere_in_the_loss_is_caught() {
+    let loda = Loda { image_k: 2, text_k: 2, padding: Padding::PerCaption };
+    assert!(worst::<Autodiff<Faulty<Cpu, 15>>>(&loda).is_err(), "softmax");
+    assert!(worst::<Autodiff<Faulty<Cpu, 16>>>(&loda).is_err(), "layer norm");
+    assert!(worst::<Autodiff<Faulty<Cpu, 17>>>(&loda).is_err(), "linear");
+    assert!(worst::<Autodiff<Faulty<Cpu, 999>>>(&loda).is_ok(), "no fault");
+}
+
+fn tensor(values: &[f64], shape: &[usize]) -> Cpu {
+    Cpu::from_host(values, shape, &CpuDevice).unwrap()
+}
+
+fn host(x: &Cpu) -> Vec<f64> {
+    x.to_vec().unwrap()
+}
+
+fn near(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12)
+}
+
+fn tokens() -> impl Strategy<Value = (Vec<f64>, usize, usize)> {
+    (2usize..9, 1usize..6).prop_flat_map(|(n, d)| (prop::collection::vec(-3.0f64..3.0, n * d), Just(n), Just(d)))
+}
+
+proptest! {
+    #[test]
+    fn loda_ignores_token_order((x, n, d) in tokens(), k in 1usize..9, turn in 0usize..9) {
+        let k = k.min(n);
+        let mut turned = x.clone();
+        turned.rotate_left(turn % n * d);
+        turned[..n / 2 * d].reverse(); // reverses channels too, so put them back
+        turned[..n / 2 * d].chunks_mut(d).for_each(<[f64]>::reverse);
+        let [a, b] = [&x, &turned].map(|x| host(&top_k_mean(&tensor(x, &[1, n, d]), k, None).unwrap()));
+        prop_assert!(near(&a, &b), "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn loda_with_every_token_is_dense((x, n, d) in tokens()) {
+        let image = Tokens { values: tensor(&[&vec![7.0; d][..], &x].concat(), &[1, n + 1, d]), lengths: None };
+        let all = Loda { image_k: n, text_k: n, padding: Padding::PerCaption };
+        let (a, b) = (all.pool(Side::Image, &image).unwrap(), Dense.pool(Side::Image, &image).unwrap());
+        prop_assert!(near(&host(&a), &host(&b)));
+        let text = Tokens { values: tensor(&x, &[1, n, d]), lengths: Some(vec![n - 1]) };
+        let (a, b) = (all.pool(Side::Text, &text).unwrap(), Dense.pool(Side::Text, &text).unwrap());
+        prop_assert!(near(&host(&a), &host(&b)));
+    }
+
+    #[test]
+    fn pairwise_mean_is_the_dot_of_the_pools((x, n, d) in tokens(), (y, m, e) in tokens(), i in 1usize..9, j in 1usize..9) {
+        let (d, i, j) = (d.min(e), i.min(n), j.min(m));
+        let (x, y) = (tensor(&x[..n * d], &[1, n, d]), tensor(&y[..m * d], &[1, m, d]));
+        let rows = |x: &Cpu, k: usize| host(&x.gather(1, &x.topk(k, 1).unwrap()).unwrap());
+        let (u, v) = (rows(&x, i), rows(&y, j)); // eq. 2 and 3: the first rows after sorting each channel
+        let mut eq4 = 0.0;
+        for u in u.chunks(d) {
+            eq4 += v.chunks(d).map(|v| u.iter().zip(v).map(|(a, b)| a * b).sum::<f64>()).sum::<f64>();
+        }
+        let pools = [top_k_mean(&x, i, None).unwrap(), top_k_mean(&y, j, None).unwrap()].map(|z| host(&z));
+        let dot: f64 = pools[0].iter().zip(&pools[1]).map(|(a, b)| a * b).sum();
+        prop_assert!((eq4 / (i * j) as f64 - dot).abs() < 1e-10);
+    }
+
+    #[test]
+    fn a_caption_does_not_depend_on_its_neighbours(
+        mine in prop::collection::vec(1u32..7, 1..5), other in prop::collection::vec(1u32..7, 1..5), k in 1usize..6,
+    ) {
+        let model = DualEncoder::layout(&CONFIG).init::<Cpu>(1, &CpuDevice).unwrap();
+        let loda = Loda { image_k: 1, text_k: k, padding: Padding::PerCaption };
+        for aligner in [&loda as &dyn Aligner<Cpu>, &Dense, &Holistic] {
+            let embed = |captions: &[Vec<u32>]| {
+                let batch = TokenBatch::new(captions, 0, 0).unwrap();
+                let tokens = model.encode_text(&batch, &mut NoTap).unwrap();
+                host(&aligner.pool(Side::Text, &tokens).unwrap())
+            };
+            let (alone, together) = (embed(std::slice::from_ref(&mine)), embed(&[mine.clone(), other.clone()]));
+            prop_assert!(near(&alone, &together[..alone.len()]));
+        }
+    }
+}
+
+#[test]
+fn the_released_pooling_does_depend_on_its_neighbours() {
+    // The quirk that `Padding::ShortestInBatch` reproduces (REFERENCE §2): a short neighbour lowers everyone's k.
+    let x = tensor(&[1.0, 5.0, 3.0, 2.0, 9.0, 9.0], &[2, 3, 1]);
+    let pool = |lengths: Vec<usize>, padding| {
+        let tokens = Tokens { values: x.clone(), lengths: Some(lengths.clone()) };
+        let k = match padding {
+            Padding::ShortestInBatch => lengths.iter().copied().min().unwrap().min(2),
+            _ => 2,
+        };
+        host(&top_k_mean(&tokens.values, k, tokens.lengths.as_deref()).unwrap())[0]
+    };
+    assert_eq!(pool(vec![3, 3], Padding::ShortestInBatch), 4.0);
+    assert_eq!(pool(vec![3, 1], Padding::ShortestInBatch), 5.0);
+    assert_eq!(pool(vec![3, 1], Padding::PerCaption), 4.0);
+}
