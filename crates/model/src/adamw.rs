@@ -7,7 +7,7 @@
 //! as it is in the released code.
 
 use serde::{Deserialize, Serialize};
-use simseg_tensor::{Ops, Result, Tensor};
+use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// The optimiser's numbers; the defaults are those of the released code but for `decay_all`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,15 @@ impl<T: Tensor> AdamW<T> {
     /// If shapes do not fit the ones this was made with.
     pub fn update(&mut self, parameters: &[T], gradients: &[T], rate: f64) -> Result<Vec<T>> {
         let AdamWConfig { beta1, beta2, eps, weight_decay, decay_all, clip_norm } = self.config;
+        if [parameters.len(), gradients.len()] != [self.m.len(); 2] {
+            let (lhs, rhs) = (vec![parameters.len(), gradients.len()], vec![self.m.len()]);
+            return Err(Error::Shape {
+                op: "AdamW",
+                lhs,
+                rhs,
+                rule: "as many parameters and gradients as at the start",
+            });
+        }
         self.step += 1;
         let t = self.step as i32;
         let shorten = if clip_norm > 0.0 { (clip_norm / (norm(gradients)? + 1e-6)).min(1.0) } else { 1.0 };

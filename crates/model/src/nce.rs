@@ -1,20 +1,35 @@
 //! The loss: symmetric InfoNCE (van den Oord et al. 2018; paper eq. 5) with a learned temperature.
 //!
 //! `L = ½·(CE(S/τ) + CE(Sᵀ/τ))`, where `S [b, b]` holds cosine similarities, the right caption of image `i` is `i`, and
-//! `CE = (1−ε)·nll + ε·mean(−log p)` with label smoothing ε. `τ` is a divisor, clamped to `[0.001, 0.5]`; the clamp passes
-//! gradients on its bounds, so a temperature that reached one can leave it again (REFERENCE §4).
+//! `CE = (1−ε)·nll + ε·mean(−log p)` with label smoothing ε. `τ` is a divisor, clamped to `[0.001, 0.5]` (REFERENCE §4).
+//!
+//! The clamp passes gradients on its bounds but none beyond them: a step that carried the parameter past a bound would
+//! leave it there for good. So a training loop calls [`bounded`] after every step, as the released code clamps its
+//! parameter, and the temperature can come back.
 
-use simseg_tensor::{Ops, Result, Tensor};
+use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// Bounds of the temperature.
 pub const TEMPERATURE: (f64, f64) = (0.001, 0.5);
+
+/// The temperature within its bounds.
+///
+/// # Errors
+/// If the backend fails.
+pub fn bounded<T: Tensor>(temperature: &T) -> Result<T> {
+    temperature.clamp(TEMPERATURE.0, TEMPERATURE.1)
+}
 
 /// Cross-entropy of every row of `logits [b, b]` against the diagonal, averaged, as a scalar.
 ///
 /// # Errors
 /// If `logits` is not square.
 pub fn diagonal_cross_entropy<T: Tensor>(logits: &T, smoothing: f64) -> Result<T> {
-    let [b, _] = logits.dims()?;
+    let [b, captions] = logits.dims()?;
+    if b != captions || b == 0 {
+        let rule = "one caption per image, and at least one";
+        return Err(Error::Shape { op: "info_nce", lhs: vec![b, captions], rhs: vec![], rule });
+    }
     let log_p = logits.log_softmax()?; //                              [b, b]
     let diagonal: Vec<usize> = (0..b).collect();
     let index = T::index_from_host(&diagonal, &[b, 1], &logits.device())?;
@@ -41,7 +56,7 @@ pub fn diagonal_cross_entropy<T: Tensor>(logits: &T, smoothing: f64) -> Result<T
 /// # Errors
 /// If `similarity` is not square.
 pub fn info_nce<T: Tensor>(similarity: &T, temperature: &T, smoothing: f64) -> Result<T> {
-    let tau = temperature.clamp(TEMPERATURE.0, TEMPERATURE.1)?.reshape(&[1, 1])?;
+    let tau = bounded(temperature)?.reshape(&[1, 1])?;
     let logits = similarity.div(&tau)?; //                             [b, b]
     let images = diagonal_cross_entropy(&logits, smoothing)?;
     let captions = diagonal_cross_entropy(&logits.t()?, smoothing)?;

@@ -173,7 +173,7 @@ pub fn patchify<T: Tensor>(pixels: &T, p: usize) -> Result<T> {
 
 /// Weights `[to, from]` of cubic interpolation (Keys 1981, a = −0.75) between grids, half-pixel centres, edges repeated:
 /// what `interpolate(mode="bicubic", align_corners=False)` computes along one axis.
-pub fn bicubic(from: usize, to: usize) -> Vec<f32> {
+pub fn bicubic(from: usize, to: usize) -> Vec<f64> {
     const A: f64 = -0.75;
     let near = |t: f64| ((A + 2.0) * t - (A + 3.0)) * t * t + 1.0;
     let far = |t: f64| ((A * t - 5.0 * A) * t + 8.0 * A) * t - 4.0 * A;
@@ -183,7 +183,7 @@ pub fn bicubic(from: usize, to: usize) -> Vec<f32> {
         let t = position - position.floor();
         for (offset, weight) in [(-1, far(1.0 + t)), (0, near(t)), (1, near(1.0 - t)), (2, far(2.0 - t))] {
             let source = (position.floor() as i64 + offset).clamp(0, from as i64 - 1) as usize;
-            weights[i * from + source] += weight as f32;
+            weights[i * from + source] += weight;
         }
     }
     weights
@@ -192,7 +192,16 @@ pub fn bicubic(from: usize, to: usize) -> Vec<f32> {
 /// Position embeddings `[1, 1+g·g, d]` for another grid; the summary token's row is kept.
 pub fn resize_positions<T: Tensor>(positions: &T, [rows, columns]: [usize; 2]) -> Result<T> {
     let [_, n, d] = positions.dims()?;
-    let grid = (n - 1).isqrt();
+    let grid = n.saturating_sub(1).isqrt();
+    if n != 1 + grid * grid || grid == 0 {
+        let rule = "[1, 1+g·g, d]: a summary row and a square grid";
+        return Err(Error::Shape {
+            op: "resize_positions",
+            lhs: positions.shape().to_vec(),
+            rhs: vec![rows, columns],
+            rule,
+        });
+    }
     if [rows, columns] == [grid, grid] {
         return Ok(positions.clone());
     }
@@ -206,18 +215,25 @@ pub fn resize_positions<T: Tensor>(positions: &T, [rows, columns]: [usize; 2]) -
     T::concat(&[&positions.slice(1, 0, 1)?, &cells.reshape(&[1, rows * columns, d])?], 1)
 }
 
+/// `[cls; patches·Wᵀ + b] + positions`: pixels `[b, 3, h, w]`, cls `[1, 1, d]`, positions `[1, 1+g·g, d]` → `[b, 1+n, d]`.
+///
+/// # Errors
+/// If the image is not a whole number of patches.
+pub fn embed<T: Tensor>(pixels: &T, p: usize, kernel: &Linear<T>, cls: &T, positions: &T) -> Result<T> {
+    let patches = patchify(pixels, p)?; //                                     [b, n, 3·p·p]
+    let ([b, _, h, w], d) = (pixels.dims()?, cls.width());
+    let flat = kernel.weight.reshape(&[d, 3 * p * p])?;
+    let patches = patches.linear(&flat, kernel.bias.as_ref())?; //             [b, n, d]
+    let positions = resize_positions(positions, [h / p, w / p])?;
+    T::concat(&[&cls.expand(&[b, 1, d])?, &patches], 1)?.add(&positions)
+}
+
 impl<T: Tensor> Encoder<T> for Vit<T> {
     type Input = T;
 
     fn encode(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
-        let VitConfig { patch: p, width: d, heads, .. } = self.config;
-        let [b, _, h, w] = pixels.dims()?;
-        let patches = patchify(pixels, p)?; //                                  [b, n, 3·p·p]
-        let kernel = self.patch_embed.weight.reshape(&[d, 3 * p * p])?;
-        let patches = patches.linear(&kernel, self.patch_embed.bias.as_ref())?; // [b, n, d]
-        let cls = self.cls_token.expand(&[b, 1, d])?;
-        let positions = resize_positions(&self.pos_embed, [h / p, w / p])?;
-        let mut x = T::concat(&[&cls, &patches], 1)?.add(&positions)?; //       [b, 1+n, d]
+        let VitConfig { patch, heads, .. } = self.config;
+        let mut x = embed(pixels, patch, &self.patch_embed, &self.cls_token, &self.pos_embed)?; // [b, 1+n, d]
         tap.see("image/embed", &x)?;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, heads)?;

@@ -18,8 +18,8 @@ impl<T: Tensor> Aligner<T> for Dense {
         let mean = match &tokens.lengths {
             None => x.mean(1)?,
             Some(lengths) => {
-                let share = |j: usize, length: usize| if j < length { 1.0 / length as f32 } else { 0.0 };
-                let shares: Vec<f32> = lengths.iter().flat_map(|&l| (0..n).map(move |j| share(j, l))).collect();
+                let share = |j: usize, length: usize| if j < length { 1.0 / length as f64 } else { 0.0 };
+                let shares: Vec<f64> = lengths.iter().flat_map(|&l| (0..n).map(move |j| share(j, l))).collect();
                 x.mul(&T::from_host(&shares, &[b, n, 1], &x.device())?)?.sum(1)?
             }
         };

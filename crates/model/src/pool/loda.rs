@@ -42,25 +42,36 @@ const HIDDEN: f64 = -10_000.0;
 pub fn top_k_mean<T: Tensor>(x: &T, k: usize, lengths: Option<&[usize]>) -> Result<T> {
     let [b, n, _] = x.dims()?;
     if k == 0 || k > n {
-        return Err(Error::setting(
-            "aligner.image_k / text_k",
-            format!("from 1 to the {n} tokens there are, found {k}"),
-        ));
+        return Err(Error::setting("k", format!("from 1 to the {n} tokens there are, found {k}")));
     }
     let Some(lengths) = lengths.filter(|lengths| lengths.iter().any(|&length| length < n)) else {
         return x.gather(1, &x.topk(k, 1)?)?.mean(1)?.squeeze(1); // [b, d]
     };
     let device = x.device();
-    let hidden: Vec<f32> =
-        lengths.iter().flat_map(|&l| (0..n).map(move |j| if j < l { 0.0 } else { HIDDEN as f32 })).collect();
+    let hidden: Vec<f64> =
+        lengths.iter().flat_map(|&l| (0..n).map(move |j| if j < l { 0.0 } else { HIDDEN })).collect();
     let visible = x.add(&T::from_host(&hidden, &[b, n, 1], &device)?)?;
     let best = x.gather(1, &visible.topk(k, 1)?)?; //                    [b, k, d], padding last
-    let shares: Vec<f32> = lengths
+    let shares: Vec<f64> = lengths
         .iter()
         .map(|&length| length.min(k))
-        .flat_map(|own| (0..k).map(move |j| if j < own { 1.0 / own as f32 } else { 0.0 }))
+        .flat_map(|own| (0..k).map(move |j| if j < own { 1.0 / own as f64 } else { 0.0 }))
         .collect();
     best.mul(&T::from_host(&shares, &[b, k, 1], &device)?)?.sum(1)?.squeeze(1) // [b, d]
+}
+
+impl Loda {
+    /// The same error under the key that the user wrote.
+    fn name(&self, side: Side, error: Error) -> Error {
+        let key = match side {
+            Side::Image => "aligner.image_k",
+            Side::Text => "aligner.text_k",
+        };
+        match error {
+            Error::Setting { expected, .. } => Error::setting(key, expected),
+            other => other,
+        }
+    }
 }
 
 impl<T: Tensor> Aligner<T> for Loda {
@@ -76,7 +87,7 @@ impl<T: Tensor> Aligner<T> for Loda {
                 top_k_mean(&x, self.text_k.min(shortest.unwrap_or(x.shape()[1])), lengths)
             }
             (Side::Text, Padding::Compete) => top_k_mean(&x, self.text_k, None),
-        }?;
-        pooled.l2_normalize_pooled()
+        };
+        pooled.map_err(|error| self.name(side, error))?.l2_normalize_pooled() // [b, d]
     }
 }
