@@ -109,7 +109,8 @@ impl Labels {
         atomic::write(path, &self.png())
     }
 
-    /// Reads an indexed or grey 8-bit PNG: a pixel's value is its class.
+    /// Reads an indexed PNG (of 1, 2, 4 or 8 bits: Pillow packs small palettes) or a grey one of 8 bits: a pixel's value is
+    /// its class.
     ///
     /// # Errors
     /// If it cannot be read, or holds colours instead of classes.
@@ -120,18 +121,26 @@ impl Labels {
         let decoder = png::Decoder::new_with_limits(std::io::BufReader::new(file), limits);
         let mut reader = decoder.read_info().map_err(problem)?;
         let (colours, depth) = reader.output_color_type();
-        let classes = matches!(colours, png::ColorType::Indexed | png::ColorType::Grayscale);
-        if !classes || depth != png::BitDepth::Eight {
-            let found =
-                format!("expected an 8-bit indexed or grey PNG (a class per pixel), found {colours:?} {depth:?}");
-            return Err(Error::content(path, found));
-        }
+        let bits = match (colours, depth) {
+            (png::ColorType::Indexed, depth) if depth as usize <= 8 => depth as usize,
+            (png::ColorType::Grayscale, png::BitDepth::Eight) => 8,
+            _ => {
+                let expected = "expected an indexed PNG, or a grey one of 8 bits (a class per pixel)";
+                return Err(Error::content(path, format!("{expected}, found {colours:?} {depth:?}")));
+            }
+        };
         let (width, height) = (reader.info().width as usize, reader.info().height as usize);
         if width as u64 * height as u64 > PIXELS || width == 0 || height == 0 {
             return Err(Error::content(path, format!("{width}×{height} pixels; expected 1 to {PIXELS} in all")));
         }
-        let mut values = vec![0; width * height];
-        reader.next_frame(&mut values).map_err(problem)?;
+        let line = (width * bits).div_ceil(8); // the first pixel is in a byte's highest bits
+        let mut bytes = vec![0; line * height];
+        reader.next_frame(&mut bytes).map_err(problem)?;
+        if bits == 8 {
+            return Ok(Self { width, height, values: bytes });
+        }
+        let value = |row: &[u8], x: usize| row[x * bits / 8] >> (8 - bits - x * bits % 8) & ((1 << bits) - 1);
+        let values = bytes.chunks(line).flat_map(|row| (0..width).map(move |x| value(row, x))).collect();
         Ok(Self { width, height, values })
     }
 }
@@ -180,6 +189,25 @@ mod tests {
         let labels = Labels { width: 3, height: 2, values: vec![0, 1, 2, 20, 254, 255] };
         labels.save(&path).unwrap();
         assert_eq!(Labels::load(&path).unwrap(), labels);
+    }
+
+    #[test]
+    fn small_palettes_are_packed() {
+        // What Pillow writes for a palette of few colours: several pixels a byte, rows padded to whole bytes.
+        let dir = tempfile::tempdir().unwrap();
+        for (bits, depth, bytes, values) in [
+            (1, png::BitDepth::One, vec![0b1010_0000, 0b0110_0000], [1, 0, 1, 0, 1, 1]),
+            (2, png::BitDepth::Two, vec![0b1101_1000, 0b0010_0100], [3, 1, 2, 0, 2, 1]),
+            (4, png::BitDepth::Four, vec![0xfe, 0x30, 0x12, 0xf0], [15, 14, 3, 1, 2, 15]),
+        ] {
+            let path = dir.path().join(format!("{bits}.png"));
+            let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), 3, 2);
+            encoder.set_color(png::ColorType::Indexed);
+            encoder.set_depth(depth);
+            encoder.set_palette((0..1 << bits).flat_map(colour).collect::<Vec<u8>>());
+            encoder.write_header().unwrap().write_image_data(&bytes).unwrap();
+            assert_eq!(Labels::load(&path).unwrap(), Labels { width: 3, height: 2, values: values.to_vec() });
+        }
     }
 
     #[test]
