@@ -101,8 +101,8 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         self.0.expand(shape).map(Self)
     }
     fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
-        let late = F == 7 && self.shape().get(axis).is_some_and(|&bound| start + len < bound);
-        self.0.slice(axis, start + usize::from(late), len).map(Self)
+        let late = F == 7 && self.shape().get(axis).is_some_and(|&bound| start.saturating_add(len) < bound);
+        self.0.slice(axis, start.saturating_add(usize::from(late)), len).map(Self)
     }
     fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
         let mut parts: Vec<&T> = parts.iter().map(|part| &part.0).collect();

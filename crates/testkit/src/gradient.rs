@@ -12,6 +12,14 @@ const H: f64 = 1e-3;
 /// # Errors
 /// Whatever `f` fails with.
 pub fn differences<T: Tensor>(x: &[T], f: impl Fn(&[T]) -> Result<T>) -> Result<Vec<Vec<f64>>> {
+    differences_with(H, x, f)
+}
+
+/// The same with another step: where `f` selects (top-k), a step must be small enough not to change what is selected.
+///
+/// # Errors
+/// Whatever `f` fails with.
+pub fn differences_with<T: Tensor>(h: f64, x: &[T], f: impl Fn(&[T]) -> Result<T>) -> Result<Vec<Vec<f64>>> {
     let mut gradients = Vec::with_capacity(x.len());
     for which in 0..x.len() {
         let values = x[which].to_vec::<f64>()?;
@@ -23,8 +31,8 @@ pub fn differences<T: Tensor>(x: &[T], f: impl Fn(&[T]) -> Result<T>) -> Result<
             f(&inputs)?.item()
         };
         let slope = |i: usize| -> Result<f64> {
-            let (near, far) = (at(i, H)? - at(i, -H)?, at(i, 2.0 * H)? - at(i, -2.0 * H)?);
-            Ok((8.0 * near - far) / (12.0 * H))
+            let (near, far) = (at(i, h)? - at(i, -h)?, at(i, 2.0 * h)? - at(i, -2.0 * h)?);
+            Ok((8.0 * near - far) / (12.0 * h))
         };
         gradients.push((0..values.len()).map(slope).collect::<Result<_>>()?);
     }
