@@ -56,10 +56,11 @@ pub enum Padding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum AlignerConfig {
+    // Braces: serde lets a variant without them swallow unknown keys.
     /// Summary token to summary token.
-    Holistic,
+    Holistic {},
     /// Mean over all patches, mean over all words.
-    Dense,
+    Dense {},
     /// The strongest responses per channel.
     Loda {
         /// Responses per channel over patches, `M^I` of the paper.
@@ -102,8 +103,8 @@ impl AlignerConfig {
     /// The aligner to train with.
     pub fn train<T: Tensor>(&self) -> Box<dyn Aligner<T> + Send + Sync> {
         match *self {
-            Self::Holistic => Box::new(Holistic),
-            Self::Dense => Box::new(Dense),
+            Self::Holistic {} => Box::new(Holistic),
+            Self::Dense {} => Box::new(Dense),
             Self::Loda { image_k, text_k, padding, .. } => Box::new(Loda { image_k, text_k, padding }),
         }
     }

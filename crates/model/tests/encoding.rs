@@ -1,0 +1,203 @@
+//! What encoders and pools promise: an item's vector depends on that item alone, unless a switch says otherwise.
+
+use proptest::prelude::*;
+use simseg_cpu::{CpuDevice, CpuTensor};
+use simseg_model::bert::{Bert, BertConfig};
+use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig};
+use simseg_model::pool::{Dense, Holistic, Loda, Padding};
+use simseg_model::vit::{Vit, VitConfig, bicubic, patchify};
+use simseg_model::{Aligner, AlignerConfig, DualEncoder, Encoder, ModelConfig, Side, TokenBatch, Tokens};
+use simseg_tensor::{Error, NoTap, Ops, Parameter, Tensor};
+
+type Cpu = CpuTensor<f64>;
+
+const IMAGE: VitConfig = VitConfig { image_size: 8, patch: 4, width: 6, depth: 2, heads: 2 };
+const BERT: BertConfig =
+    BertConfig { vocabulary: 9, positions: 9, types: 2, width: 6, intermediate: 8, depth: 2, heads: 2 };
+const CLIP: ClipConfig = ClipConfig {
+    image: IMAGE,
+    text: ClipTextConfig { vocabulary: 9, positions: 9, width: 6, depth: 2, heads: 2 },
+    projection: 5,
+};
+
+/// Starting values, but large enough that tokens attend to each other.
+fn lively(name: &str, parameter: &Parameter) -> Result<Cpu, Error> {
+    let drawn = parameter.draw::<Cpu>(11, name, &CpuDevice)?;
+    if parameter.shape.len() > 1 { drawn.scale(4.0) } else { Ok(drawn) }
+}
+
+fn tensor(values: &[f64], shape: &[usize]) -> Cpu {
+    Cpu::from_host(values, shape, &CpuDevice).unwrap()
+}
+
+fn host(x: &Cpu) -> Vec<f64> {
+    x.to_vec().unwrap()
+}
+
+fn near(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-10)
+}
+
+fn sentence() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(1u32..9, 1..7)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn real_tokens_do_not_depend_on_neighbours_or_padding(mine in sentence(), other in sentence(), width in 0usize..10) {
+        let bert: Bert<Cpu> = Bert::layout(BERT).map("t", &mut lively).unwrap();
+        let clip = Clip::layout(&CLIP).map(&mut lively).unwrap();
+        let alone = TokenBatch::new(std::slice::from_ref(&mine), 0, 0).unwrap();
+        let together = TokenBatch::new(&[other, mine.clone()], 3, width).unwrap();
+        for encoder in [&bert as &dyn Encoder<Cpu, Input = TokenBatch>, &clip.text] {
+            let mine_alone = host(&encoder.encode(&alone, &mut NoTap).unwrap().values);
+            let both = encoder.encode(&together, &mut NoTap).unwrap().values;
+            let mine_together = both.slice(0, 1, 1).unwrap().slice(1, 0, mine.len()).unwrap();
+            prop_assert!(near(&mine_alone, &host(&mine_together)));
+        }
+    }
+
+    #[test]
+    fn an_image_does_not_depend_on_its_neighbours(pixels in prop::collection::vec(-2.0f64..2.0, 2 * 3 * 8 * 8)) {
+        let vit: Vit<Cpu> = Vit::layout(IMAGE).map("i", &mut lively).unwrap();
+        let clip = Clip::layout(&CLIP).map(&mut lively).unwrap();
+        let pixels = tensor(&pixels, &[2, 3, 8, 8]);
+        for encoder in [&vit as &dyn Encoder<Cpu, Input = Cpu>, &clip.image] {
+            let both = encoder.encode(&pixels, &mut NoTap).unwrap().values.slice(0, 1, 1).unwrap();
+            let alone = encoder.encode(&pixels.slice(0, 1, 1).unwrap(), &mut NoTap).unwrap().values;
+            prop_assert!(near(&host(&both), &host(&alone)));
+        }
+    }
+
+    #[test]
+    fn interpolation_keeps_constants_and_mirrors(from in 1usize..20, to in 1usize..20) {
+        let rows = bicubic(from, to);
+        for (i, row) in rows.chunks(from).enumerate() {
+            prop_assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            let mirrored: Vec<f64> = rows[(to - 1 - i) * from..][..from].iter().rev().copied().collect();
+            prop_assert!(near(row, &mirrored));
+        }
+    }
+
+    #[test]
+    fn pooled_vectors_have_norm_one(x in prop::collection::vec(-3.0f64..3.0, 2 * 5 * 3), k in 1usize..5) {
+        prop_assume!(x.iter().all(|x| x.abs() > 0.01));
+        let tokens = Tokens { values: tensor(&x, &[2, 5, 3]), lengths: Some(vec![5, 3]) };
+        let loda = Loda { image_k: k, text_k: k, padding: Padding::PerCaption };
+        for aligner in [&loda as &dyn Aligner<Cpu>, &Holistic] {
+            for row in host(&aligner.pool(Side::Text, &tokens).unwrap()).chunks(3) {
+                let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+                prop_assert!(norm < 1.0 && norm > 1.0 - 1e-5 || near(row, &[0.0; 3]), "{norm}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_of_clips_text_never_changes_what_came_before() {
+    // Causal: the first word's features are the same whatever follows; the summary, which comes last, is not.
+    let clip = Clip::layout(&CLIP).map(&mut lively).unwrap();
+    let encode =
+        |ids: Vec<u32>| host(&clip.encode_text(&TokenBatch::new(&[ids], 0, 0).unwrap(), &mut NoTap).unwrap().values);
+    let (a, b) = (encode(vec![7, 5, 6, 8]), encode(vec![7, 5, 3, 8]));
+    let token = |x: &[f64], i: usize| x[i * 5..(i + 1) * 5].to_vec();
+    assert!(near(&token(&a, 1), &token(&b, 1)) && near(&token(&a, 2), &token(&b, 2)));
+    assert!(!near(&token(&a, 0), &token(&b, 0)) && !near(&token(&a, 3), &token(&b, 3)));
+}
+
+/// One channel would be ±1 after normalisation, so two: the second is constant, and their ratio tells the pooled value.
+fn ratio(values: &[f64], lengths: &[usize], k: usize, padding: Padding) -> f64 {
+    let pairs: Vec<f64> = values.iter().flat_map(|&x| [x, 1.0]).collect();
+    let n = values.len() / lengths.len();
+    let tokens = Tokens { values: tensor(&pairs, &[lengths.len(), n, 2]), lengths: Some(lengths.to_vec()) };
+    let pooled = host(&Loda { image_k: 1, text_k: k, padding }.pool(Side::Text, &tokens).unwrap());
+    pooled[0] / pooled[1]
+}
+
+#[test]
+fn padding_is_ignored_shared_or_competes_as_the_switch_says() {
+    // First caption 1 5 3; the second, of one word, is padded with nines.
+    let both = [1.0, 5.0, 3.0, 2.0, 9.0, 9.0];
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+    assert!(close(ratio(&both, &[3, 1], 2, Padding::PerCaption), 4.0));
+    assert!(close(ratio(&both, &[3, 1], 2, Padding::ShortestInBatch), 5.0)); // k fell to 1
+    assert!(close(ratio(&both, &[3, 3], 2, Padding::ShortestInBatch), 4.0)); // and is 2 beside a longer one
+    let mine = [2.0, 9.0, 9.0, 1.0, 5.0, 3.0];
+    assert!(close(ratio(&mine, &[1, 3], 2, Padding::PerCaption), 2.0)); // its own k = min(2, 1)
+    assert!(close(ratio(&mine, &[1, 3], 2, Padding::Compete), 9.0));
+    // Padding never wins, however low the words are.
+    assert!(close(ratio(&[-7.0, 0.0, 0.0], &[1], 3, Padding::PerCaption), -7.0));
+}
+
+#[test]
+fn aligners_listen_to_the_tokens_they_name() {
+    // Summary token (8, 6), patches (2, 1) and (4, 0).
+    let image = Tokens { values: tensor(&[8.0, 6.0, 2.0, 1.0, 4.0, 0.0], &[1, 3, 2]), lengths: None };
+    let pool = |aligner: &dyn Aligner<Cpu>| {
+        let z = host(&aligner.pool(Side::Image, &image).unwrap());
+        z[0] / z[1]
+    };
+    let loda = |image_k| Loda { image_k, text_k: 1, padding: Padding::PerCaption };
+    assert!((pool(&Holistic) - 8.0 / 6.0).abs() < 1e-12);
+    assert!((pool(&Dense) - 3.0 / 0.5).abs() < 1e-12);
+    assert!((pool(&loda(1)) - 4.0 / 1.0).abs() < 1e-12); // channel 0 from one patch, channel 1 from the other
+    assert!((pool(&loda(2)) - 3.0 / 0.5).abs() < 1e-12);
+}
+
+#[test]
+fn k_above_the_number_of_tokens_names_its_key() {
+    let tokens = Tokens { values: tensor(&[1.0; 6], &[1, 3, 2]), lengths: None };
+    let loda = Loda { image_k: 3, text_k: 4, padding: Padding::Compete };
+    let message = |side| loda.pool(side, &tokens).unwrap_err().to_string();
+    assert_eq!(message(Side::Image), "aligner.image_k: from 1 to the 2 tokens there are, found 3");
+    assert_eq!(message(Side::Text), "aligner.text_k: from 1 to the 3 tokens there are, found 4");
+    let config = |json: &str| serde_json::from_str::<AlignerConfig>(json);
+    let parsed = config(r#"{"kind": "loda", "image_k": 4, "text_k": 5, "eval_text_k": 9}"#).unwrap();
+    assert!(parsed.check(4, 9).is_ok());
+    assert!(parsed.check(3, 9).unwrap_err().to_string().starts_with("aligner.image_k: from 1 to the 3 patches"));
+    assert!(parsed.check(4, 8).unwrap_err().to_string().starts_with("aligner.eval_text_k"));
+    assert!(config(r#"{"kind": "loda", "image_k": 4, "text_k": 5, "image_kk": 1}"#).is_err());
+    assert!(config(r#"{"kind": "dense", "image_k": 4}"#).is_err());
+    assert!(config(r#"{"kind": "dense"}"#).is_ok());
+}
+
+#[test]
+fn patches_keep_the_order_of_a_convolution_kernel() {
+    // Value = 100·channel + 10·row + column of a 4×4 image, patches of 2.
+    let pixels: Vec<f64> = (0..48).map(|i| f64::from(100 * (i / 16) + 10 * (i / 4 % 4) + i % 4)).collect();
+    let patches = patchify(&tensor(&pixels, &[1, 3, 4, 4]), 2).unwrap();
+    assert_eq!(patches.shape(), [1, 4, 12]);
+    let second = host(&patches.slice(1, 1, 1).unwrap());
+    assert_eq!(second, [2.0, 3.0, 12.0, 13.0, 102.0, 103.0, 112.0, 113.0, 202.0, 203.0, 212.0, 213.0]);
+    assert!(patchify(&tensor(&pixels, &[1, 3, 4, 4]), 3).is_err());
+}
+
+#[test]
+fn parameters_have_the_names_of_the_released_checkpoint_and_go_there_and_back() {
+    let config = ModelConfig { image: IMAGE, text: BERT, projection: 5, temperature: 0.02 };
+    let layout = DualEncoder::layout(&config);
+    let named = layout.parameters();
+    let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+    for name in [
+        "image_encoder.model.model.cls_token",
+        "image_encoder.model.model.patch_embed.proj.bias",
+        "image_encoder.model.model.blocks.1.attn.qkv.weight",
+        "image_encoder.model.model.norm.bias",
+        "text_encoder.model.model.embeddings.token_type_embeddings.weight",
+        "text_encoder.model.model.embeddings.LayerNorm.weight",
+        "text_encoder.model.model.encoder.layer.1.attention.output.LayerNorm.bias",
+        "text_encoder.model.model.encoder.layer.0.output.dense.weight",
+        "image_projection.linear.weight",
+        "text_projection.linear.weight",
+        "loss.temperature",
+    ] {
+        assert!(names.contains(&name), "{name}");
+    }
+    // timm: 4 + 2·12 + 2; BERT: 5 + 2·16; projections and temperature: 3.
+    assert_eq!(names.len(), 30 + 37 + 3);
+    let numbers = layout.with(0..names.len()).unwrap();
+    assert!(numbers.parameters().iter().map(|(_, i)| *i).eq(0..names.len()));
+    assert!(layout.with(0..names.len() - 1).is_err());
+}
