@@ -1,0 +1,312 @@
+//! `TchTensor`: the trait over libtorch. Shapes are checked here, so that errors are those of every backend; what libtorch
+//! itself fails with (out of memory, a device that went away) is [`simseg_tensor::Error::Backend`].
+
+use crate::device::TchDevice;
+use crate::{elementwise, fused, ours, selection};
+use simseg_tensor::{Attention, Binary, Element, Error, Ops, Result, Tensor, Unary};
+use std::any::TypeId;
+use std::fmt;
+use std::sync::Arc;
+use tch::Kind;
+
+/// A handle that several threads may read.
+pub(crate) struct Handle(pub(crate) tch::Tensor);
+
+// SAFETY: reference counts, version counters and the graph of autograd are atomic or locked inside libtorch, which allows
+// concurrent reads of one tensor. Nothing in this crate writes to a tensor after it was made.
+unsafe impl Sync for Handle {}
+
+/// An n-dimensional array of libtorch.
+#[derive(Clone)]
+pub struct TchTensor(Arc<Inner>);
+
+struct Inner {
+    handle: Handle,
+    shape: Vec<usize>,
+    device: TchDevice,
+}
+
+/// Positions (64-bit, as libtorch wants them), on the device.
+#[derive(Clone)]
+pub struct TchIndex(pub(crate) Arc<Positions>);
+
+pub(crate) struct Positions {
+    pub(crate) handle: Handle,
+    pub(crate) shape: Vec<usize>,
+    /// Every position is below this. Known without asking the device, which would wait for it.
+    pub(crate) below: usize,
+}
+
+impl TchTensor {
+    pub(crate) fn new(values: tch::Tensor, device: TchDevice) -> Self {
+        let shape = values.size().into_iter().map(|len| len as usize).collect();
+        Self(Arc::new(Inner { handle: Handle(values), shape, device }))
+    }
+
+    /// What an operation of libtorch gave, on the device of `self`.
+    pub(crate) fn like(&self, values: std::result::Result<tch::Tensor, tch::TchError>) -> Result<Self> {
+        Ok(Self::new(ours(values)?, self.0.device))
+    }
+
+    /// libtorch's tensor, in whichever type it has.
+    pub(crate) fn raw(&self) -> &tch::Tensor {
+        &self.0.handle.0
+    }
+
+    /// In a type; no copy if it has it.
+    pub(crate) fn cast(&self, kind: Kind) -> Result<tch::Tensor> {
+        if self.raw().kind() == kind { Ok(self.raw().shallow_clone()) } else { ours(self.raw().f_to_kind(kind)) }
+    }
+
+    /// In the type that values are stored in.
+    pub(crate) fn wide(&self) -> Result<tch::Tensor> {
+        self.cast(self.0.device.kind())
+    }
+
+    /// In the type that products read.
+    pub(crate) fn narrow(&self) -> Result<tch::Tensor> {
+        self.cast(self.0.device.product_kind())
+    }
+
+    pub(crate) fn check_axis(&self, op: &'static str, axis: usize) -> Result<()> {
+        if axis < self.rank() { Ok(()) } else { Err(Error::Axis { op, axis, shape: self.0.shape.clone() }) }
+    }
+
+    pub(crate) fn mismatch<R>(&self, op: &'static str, rhs: &[usize], rule: &'static str) -> Result<R> {
+        Err(Error::Shape { op, lhs: self.0.shape.clone(), rhs: rhs.to_vec(), rule })
+    }
+}
+
+/// A shape as libtorch wants it.
+pub(crate) fn lengths(shape: &[usize]) -> Vec<i64> {
+    shape.iter().map(|&len| len as i64).collect()
+}
+
+impl fmt::Debug for TchTensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TchTensor<{}>{:?}", self.0.device, self.0.shape)?;
+        match self.to_vec::<f64>() {
+            Ok(values) if values.len() <= 64 => write!(f, " {values:?}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for TchIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TchIndex{:?}", self.0.shape)
+    }
+}
+
+/// Row-major values of one type as another.
+fn convert<A: Element, B: Element>(data: &[A]) -> Vec<B> {
+    data.iter().map(|x| B::from_f64(x.to_f64())).collect()
+}
+
+/// `data` itself, if its element type is `B`.
+fn same<A: 'static, B: 'static>(data: &[A]) -> Option<&[B]> {
+    // SAFETY: `A` and `B` are the same type.
+    (TypeId::of::<A>() == TypeId::of::<B>())
+        .then(|| unsafe { std::slice::from_raw_parts(data.as_ptr().cast(), data.len()) })
+}
+
+/// A copy of row-major values in libtorch's host memory.
+fn upload<E: Element, B: Element + tch::kind::Element>(data: &[E]) -> Result<tch::Tensor> {
+    ours(match same::<E, B>(data) {
+        Some(data) => tch::Tensor::f_from_slice(data),
+        None => tch::Tensor::f_from_slice(&convert::<E, B>(data)),
+    })
+}
+
+/// A copy of libtorch's values, row-major, in Rust's memory.
+fn download<B: Element + tch::kind::Element, E: Element>(values: &tch::Tensor) -> Result<Vec<E>> {
+    let mut out = vec![B::default(); values.numel()];
+    ours(values.f_copy_data(&mut out, values.numel()))?;
+    Ok(match same::<B, E>(&out) {
+        Some(same) => same.to_vec(),
+        None => convert(&out),
+    })
+}
+
+fn check_len(op: &'static str, len: usize, shape: &[usize]) -> Result<()> {
+    let wanted = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+    if wanted == Some(len) {
+        return Ok(());
+    }
+    let rule = "as many values (left) as the shape (right) holds";
+    Err(Error::Shape { op, lhs: vec![len], rhs: shape.to_vec(), rule })
+}
+
+impl Tensor for TchTensor {
+    type Device = TchDevice;
+    type Index = TchIndex;
+
+    fn from_host<E: Element>(data: &[E], shape: &[usize], device: &TchDevice) -> Result<Self> {
+        check_len("from_host", data.len(), shape)?;
+        let flat = if device.kind() == Kind::Double { upload::<E, f64>(data)? } else { upload::<E, f32>(data)? };
+        let values = flat.f_reshape(lengths(shape)).and_then(|values| values.f_to_device(device.place()));
+        Ok(Self::new(ours(values)?, *device))
+    }
+
+    fn index_from_host(data: &[usize], shape: &[usize], device: &TchDevice) -> Result<TchIndex> {
+        check_len("index_from_host", data.len(), shape)?;
+        if let Some(&index) = data.iter().find(|&&position| u32::try_from(position).is_err()) {
+            return Err(Error::Position { op: "index_from_host", index, bound: u32::MAX as usize });
+        }
+        let flat = ours(tch::Tensor::f_from_slice(&lengths(data)))?;
+        let values = flat.f_reshape(lengths(shape)).and_then(|values| values.f_to_device(device.place()));
+        let below = data.iter().max().map_or(0, |max| max + 1);
+        Ok(TchIndex(Arc::new(Positions { handle: Handle(ours(values)?), shape: shape.to_vec(), below })))
+    }
+
+    fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
+        let host = |kind| -> Result<tch::Tensor> {
+            let values = self.raw().f_detach().and_then(|values| values.f_to_device(tch::Device::Cpu));
+            ours(values.and_then(|values| values.f_to_kind(kind)?.f_contiguous()))
+        };
+        if self.raw().kind() == Kind::Double {
+            download::<f64, E>(&host(Kind::Double)?)
+        } else {
+            download::<f32, E>(&host(Kind::Float)?)
+        }
+    }
+
+    fn index_to_vec(index: &TchIndex) -> Result<Vec<usize>> {
+        let host = index.0.handle.0.f_to_device(tch::Device::Cpu).and_then(|values| values.f_contiguous());
+        let host = ours(host)?;
+        let mut out = vec![0i64; host.numel()];
+        ours(host.f_copy_data(&mut out, host.numel()))?;
+        Ok(out.into_iter().map(|position| position as usize).collect())
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.0.shape
+    }
+
+    fn device(&self) -> TchDevice {
+        self.0.device
+    }
+
+    fn unary(&self, op: Unary) -> Result<Self> {
+        elementwise::unary(self, op)
+    }
+
+    fn binary(&self, op: Binary, rhs: &Self) -> Result<Self> {
+        elementwise::binary(self, op, rhs)
+    }
+
+    fn matmul(&self, rhs: &Self) -> Result<Self> {
+        let (a, b) = (self.shape(), rhs.shape());
+        let rank = a.len();
+        let fits = rank >= 2 && b.len() == rank && a[..rank - 2] == b[..rank - 2] && a[rank - 1] == b[rank - 2];
+        if !fits {
+            return self.mismatch("matmul", b, "[…, m, k] and […, k, n] with equal leading axes");
+        }
+        self.like(self.narrow()?.f_matmul(&rhs.narrow()?))
+    }
+
+    fn sum(&self, axis: usize) -> Result<Self> {
+        self.check_axis("sum", axis)?;
+        self.like(self.raw().f_sum_dim_intlist([axis as i64].as_slice(), true, self.0.device.kind()))
+    }
+
+    fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        if shape.iter().product::<usize>() != self.shape().iter().product::<usize>() {
+            return self.mismatch("reshape", shape, "as many values as before");
+        }
+        self.like(self.raw().f_reshape(lengths(shape)))
+    }
+
+    fn permute(&self, axes: &[usize]) -> Result<Self> {
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(0..self.rank()) {
+            return self.mismatch("permute", axes, "every axis (right) exactly once");
+        }
+        self.like(self.raw().f_permute(lengths(axes)))
+    }
+
+    fn expand(&self, shape: &[usize]) -> Result<Self> {
+        let fits = shape.len() == self.rank() && self.shape().iter().zip(shape).all(|(&a, &b)| a == b || a == 1);
+        if !fits {
+            return self.mismatch("expand", shape, "equal rank, and only axes of length 1 change");
+        }
+        self.like(self.raw().f_expand(lengths(shape), false))
+    }
+
+    fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
+        self.check_axis("slice", axis)?;
+        let (end, bound) = (start.saturating_add(len), self.shape()[axis]);
+        if end > bound {
+            return Err(Error::Position { op: "slice", index: end, bound: bound + 1 });
+        }
+        self.like(self.raw().f_narrow(axis as i64, start as i64, len as i64))
+    }
+
+    fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
+        selection::concat(parts, axis)
+    }
+
+    fn topk(&self, k: usize, axis: usize) -> Result<TchIndex> {
+        selection::topk(self, k, axis)
+    }
+
+    fn gather(&self, axis: usize, index: &TchIndex) -> Result<Self> {
+        selection::gather(self, axis, index)
+    }
+
+    fn scatter_add(&self, axis: usize, index: &TchIndex, src: &Self) -> Result<Self> {
+        selection::scatter_add(self, axis, index, src)
+    }
+
+    fn rows(&self, index: &TchIndex) -> Result<Self> {
+        selection::rows(self, index)
+    }
+
+    fn rows_add(&self, index: &TchIndex, src: &Self) -> Result<Self> {
+        selection::rows_add(self, index, src)
+    }
+
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        fused::linear(self, weight, bias)
+    }
+    fn linear_grad(&self, weight: &Self, grad: &Self, wants_input: bool) -> Result<(Option<Self>, Self, Self)> {
+        fused::linear_grad(self, weight, grad, wants_input)
+    }
+    fn softmax(&self) -> Result<Self> {
+        fused::softmax(self)
+    }
+    fn softmax_grad(&self, grad: &Self) -> Result<Self> {
+        fused::softmax_grad(self, grad)
+    }
+    fn log_softmax(&self) -> Result<Self> {
+        fused::log_softmax(self)
+    }
+    fn log_softmax_grad(&self, grad: &Self) -> Result<Self> {
+        fused::log_softmax_grad(self, grad)
+    }
+    fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
+        fused::layer_norm(self, weight, bias, eps)
+    }
+    fn layer_norm_grad(&self, weight: &Self, eps: f64, grad: &Self) -> Result<(Self, Self, Self)> {
+        fused::layer_norm_grad(self, weight, eps, grad)
+    }
+    fn gelu(&self) -> Result<Self> {
+        self.like(self.raw().f_gelu("none"))
+    }
+    fn gelu_grad(&self, grad: &Self) -> Result<Self> {
+        fused::gelu_grad(self, grad)
+    }
+    fn attention(&self, keys: &Self, values: &Self, how: Attention<'_, Self>) -> Result<Self> {
+        fused::attention(self, keys, values, how)
+    }
+    fn attention_grad(
+        &self,
+        keys: &Self,
+        values: &Self,
+        how: Attention<'_, Self>,
+        grad: &Self,
+    ) -> Result<(Self, Self, Self)> {
+        fused::attention_grad(self, keys, values, how, grad)
+    }
+}
