@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::SceneConfig;
-use simseg_lab::{Failure, Outcome, experiment::Experiment, run, scenes, segment};
+use simseg_lab::{Failure, Outcome, dataset, experiment::Experiment, run, scenes, segment};
 use simseg_tensor::Autodiff;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +77,38 @@ enum Command {
         /// Write the seconds per stage.
         #[arg(long, value_name = "FILE.json")]
         timings: Option<PathBuf>,
+        #[command(flatten)]
+        backend: BackendArgs,
+    },
+    /// Judge a model on a data set with label maps: mIoU with its 95% interval, per class, and what was mistaken for what.
+    Evaluate {
+        /// A model directory.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// voc2012, context, coco-object, or folder (images/ and labels/*.png of the same stem).
+        #[arg(long)]
+        dataset: String,
+        /// Where the data set lies.
+        #[arg(long, value_name = "PATH")]
+        root: PathBuf,
+        /// The data set's classes in other words: a class file of the same length and order.
+        #[arg(long, value_name = "FILE")]
+        classes: Option<PathBuf>,
+        /// The complete configuration to start from.
+        #[arg(long, default_value = "plain")]
+        recipe: String,
+        /// Change a switch of the recipe.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Where results go.
+        #[arg(long, value_name = "FILE.json")]
+        out: PathBuf,
+        /// Go on where an earlier evaluation stopped.
+        #[arg(long)]
+        resume: bool,
+        /// Give each image its true set of classes: what would remain wrong if choosing them were perfect.
+        #[arg(long)]
+        oracle: bool,
         #[command(flatten)]
         backend: BackendArgs,
     },
@@ -174,6 +206,11 @@ fn dispatch(command: Command) -> Outcome {
             let device = backend.cpu()?;
             let options = segment::Options { model, classes, images, out, recipe, set, trace, timings };
             segment::segment::<CpuTensor<f32>>(&options, &device)
+        }
+        Command::Evaluate { model, dataset, root, classes, recipe, set, out, resume, oracle, backend } => {
+            let device = backend.cpu()?;
+            let options = dataset::Options { model, dataset, root, classes, recipe, set, out, resume, oracle };
+            dataset::evaluate::<CpuTensor<f32>>(&options, &device).map(|_| ())
         }
         Command::Recipe { name, set } => {
             let recipe = segment::recipe(&name, &set)?;

@@ -42,6 +42,18 @@ impl Confusion {
         Ok(())
     }
 
+    /// Counts pixels of true class `t` labelled `p`.
+    ///
+    /// # Errors
+    /// If a label is out of range.
+    pub fn count_many(&mut self, t: usize, p: usize, pixels: u64) -> Result<()> {
+        if t.max(p) >= self.classes {
+            return Err(Error::Position { op: "confusion", index: t.max(p), bound: self.classes });
+        }
+        self.counts[t * self.classes + p] += pixels;
+        Ok(())
+    }
+
     /// Adds the counts of another image or part of the data set.
     pub fn merge(&mut self, other: &Self) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);

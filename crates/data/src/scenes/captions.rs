@@ -82,7 +82,7 @@ mod tests {
         let share = contexts_named as f64 / scenes.len() as f64;
         assert!(share > 0.9 && share < 1.0, "{share}");
         let share = objects_named as f64 / there as f64;
-        assert!((share - 0.85 * 0.8).abs() < 0.06, "{share}");
+        assert!((share - 0.9 * 0.85).abs() < 0.06, "{share}");
     }
 
     #[test]

@@ -47,8 +47,8 @@ impl Default for SceneConfig {
             bias: 0.8,
             second_object: 0.5,
             object_size: [0.42, 0.62],
-            context_only: 0.15,
-            left_out: 0.2,
+            context_only: 0.1,
+            left_out: 0.15,
             no_context: 0.05,
             distractors: 0.3,
         }

@@ -107,12 +107,16 @@ fn star(p: Point) -> Vec<Part> {
 }
 
 fn cactus(p: Point) -> Vec<Part> {
-    let trunk = capsule(p, [0.0, -0.68], [0.0, 0.75], 0.27);
-    let left = capsule(p, [-0.2, 0.15], [-0.62, 0.1], 0.16).min(capsule(p, [-0.64, 0.1], [-0.64, -0.35], 0.16));
-    let right = capsule(p, [0.2, 0.35], [0.62, 0.3], 0.16).min(capsule(p, [0.64, 0.3], [0.64, -0.15], 0.16));
+    let trunk = capsule(p, [0.0, -0.55], [0.0, 0.62], 0.36);
+    let left = capsule(p, [-0.3, 0.22], [-0.7, 0.17], 0.2).min(capsule(p, [-0.72, 0.17], [-0.72, -0.3], 0.2));
+    let right = capsule(p, [0.3, 0.4], [0.7, 0.35], 0.2).min(capsule(p, [0.72, 0.35], [0.72, -0.1], 0.2));
     let body = trunk.min(left).min(right);
-    let rib = (p[0].abs() - 0.09).abs() - 0.02;
-    vec![(body, rgb(0x14884c)), (trunk.max(rib), rgb(0x0c6337)), (circle(p, [0.0, -0.92], 0.13), rgb(0xf25f8e))]
+    let rib = (p[0].abs() - 0.13).abs() - 0.025;
+    vec![
+        (body, rgb(0x14884c)),
+        (trunk.max(rib), rgb(0x0c6337)),
+        (circle(p, [0.0, -0.9], 0.15), rgb(0xf25f8e)),
+    ]
 }
 
 fn car(p: Point) -> Vec<Part> {
@@ -132,13 +136,13 @@ fn car(p: Point) -> Vec<Part> {
 
 fn flower(p: Point) -> Vec<Part> {
     let q = [p[0], p[1] + 0.2];
-    let petal = |i: usize| ellipse(turned(q, i as f64 * std::f64::consts::TAU / 6.0), [0.0, -0.46], [0.26, 0.34]);
+    let petal = |i: usize| ellipse(turned(q, i as f64 * std::f64::consts::TAU / 6.0), [0.0, -0.46], [0.31, 0.38]);
     let petals = (0..6).map(petal).fold(f64::INFINITY, f64::min);
     vec![
         (capsule(p, [0.0, 0.1], [0.05, 0.95], 0.08), rgb(0x2f8f3a)),
         (ellipse(turned([p[0] - 0.3, p[1] - 0.7], -0.6), [0.0, 0.0], [0.28, 0.13]), rgb(0x2f8f3a)),
         (petals, rgb(0xf03fa8)),
-        (circle(q, [0.0, 0.0], 0.25), rgb(0xffcf3a)),
+        (circle(q, [0.0, 0.0], 0.28), rgb(0xffcf3a)),
     ]
 }
 
