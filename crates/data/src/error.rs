@@ -40,9 +40,11 @@ impl Error {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 
-    /// `path` holds something unexpected.
+    /// `path` holds something unexpected. The words may be a decoder's, over several lines; they become one.
     pub fn content(path: &Path, problem: impl Into<String>) -> Self {
-        Self::Content { path: path.to_owned(), problem: problem.into() }
+        let problem: String = problem.into();
+        let lines: Vec<&str> = problem.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Self::Content { path: path.to_owned(), problem: lines.join(" ") }
     }
 
     /// A setting that cannot work.

@@ -4,6 +4,7 @@
 //! which bit `j` of the colours comes from bits `3j`, `3j+1`, `3j+2` of the index.
 
 use crate::{Error, Result, atomic};
+use std::io::Read;
 use std::path::Path;
 
 /// An RGB image in memory.
@@ -32,6 +33,8 @@ pub struct Labels {
 const LONGEST: u32 = 20_000;
 /// Most pixels that are read: 64 million take 200 MB.
 const PIXELS: u64 = 64 << 20;
+/// Largest file that is read.
+const FILE: u64 = 512 << 20;
 
 impl Picture {
     /// Reads a PNG, JPEG, WebP or BMP, whatever its name ends in.
@@ -40,10 +43,16 @@ impl Picture {
     /// If it cannot be read or decoded, is empty, or has more than 64 million pixels.
     pub fn load(path: &Path) -> Result<Self> {
         let problem = |error: &dyn std::fmt::Display| Error::content(path, format!("not a readable image: {error}"));
-        let reader = image::ImageReader::open(path).map_err(Error::io(path))?;
+        let bytes = read(path)?;
+        let reader = image::ImageReader::new(std::io::Cursor::new(&bytes));
         let reader = reader.with_guessed_format().map_err(Error::io(path))?;
-        if reader.format().is_none() {
-            return Err(Error::content(path, "not an image: expected PNG, JPEG, WebP or BMP"));
+        match reader.format() {
+            None => return Err(Error::content(path, "not an image: expected PNG, JPEG, WebP or BMP")),
+            // The decoder fills what is missing with grey; Pillow refuses, and so does this.
+            Some(image::ImageFormat::Jpeg) if !ends(&bytes) => {
+                return Err(Error::content(path, "not a readable image: cut short, the end of the JPEG is missing"));
+            }
+            Some(_) => {}
         }
         let mut decoder = reader.into_decoder().map_err(|error| problem(&error))?;
         let (width, height) = image::ImageDecoder::dimensions(&decoder);
@@ -143,6 +152,24 @@ impl Labels {
         let values = bytes.chunks(line).flat_map(|row| (0..width).map(move |x| value(row, x))).collect();
         Ok(Self { width, height, values })
     }
+}
+
+/// A file's bytes, if they are not too many (also where the system does not know how many, as for a device).
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = vec![];
+    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    file.take(FILE + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if bytes.len() as u64 > FILE {
+        return Err(Error::content(path, format!("more than {FILE} bytes; expected a smaller image")));
+    }
+    Ok(bytes)
+}
+
+/// Whether an end marker (FF D9) follows a JPEG's last start of a scan (FF DA): neither occurs within a scan, and a preview
+/// in the header has its own two before that.
+fn ends(jpeg: &[u8]) -> bool {
+    let last = |marker: u8| jpeg.windows(2).rposition(|pair| pair == [0xff, marker]);
+    last(0xd9) > last(0xda)
 }
 
 /// A class's colour in the palette of PASCAL VOC.

@@ -23,21 +23,16 @@ pub fn captions(path: &Path) -> Result<impl Iterator<Item = Result<Caption>> + u
     let path = path.to_owned();
     let file = std::fs::File::open(&path).map_err(Error::io(&path))?;
     let mut reader = csv::Reader::from_reader(file);
-    let headers = reader.headers().map_err(|error| Error::content(&path, flat(&error)))?;
+    let headers = reader.headers().map_err(|error| Error::content(&path, error.to_string()))?;
     let column = |name: &str| {
         let found = headers.iter().position(|header| header.trim() == name);
         found.ok_or_else(|| Error::content(&path, format!("expected a first line with `{name}`, found {:?}", headers)))
     };
     let (image, caption) = (column("image")?, column("caption")?);
     Ok(reader.into_records().map(move |record| {
-        let record = record.map_err(|error| Error::content(&path, flat(&error)))?;
+        let record = record.map_err(|error| Error::content(&path, error.to_string()))?;
         Ok(Caption { image: record[image].to_owned(), caption: record[caption].to_owned() })
     }))
-}
-
-/// An error's words on one line.
-fn flat(error: &csv::Error) -> String {
-    error.to_string().replace('\n', " ")
 }
 
 #[cfg(test)]
