@@ -1,4 +1,4 @@
-//! From bytes to network input, as Pillow and torchvision do it: [`resize`], [`crop`](mod@crop), normalise.
+//! From bytes to network input, as Pillow and torchvision do it: [`resize`](mod@resize), [`crop`](mod@crop), normalise.
 //!
 //! Normalise: `(x/255 − mean) / std` per channel, every step rounded to f32 (torchvision's `ToTensor` and `Normalize`), so
 //! that the bits are the same.
