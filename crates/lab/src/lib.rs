@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`settings`] and [`experiment`] (the file), [`corpus`] (what is trained on), [`train`] and [`state`]
 //! (one run, resumable), [`pipeline`] (images and words → features), [`evaluate`], [`run`] (all of an experiment),
-//! [`expect`], [`report`]; [`model_dir`], [`segment`], [`dataset`] and [`scenes`] are commands of their own. `main` is the only place
+//! [`expect`], [`report`]; [`model_dir`], [`segment`], [`dataset`], [`parity`] and [`scenes`] are commands of their own. `main` is the only place
 //! that knows the backends.
 
 pub mod failure;
@@ -21,5 +21,6 @@ pub mod progress;
 pub mod segment;
 pub mod scenes;
 pub mod dataset;
+pub mod parity;
 
 pub use failure::{Failure, Outcome};

@@ -3,8 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::SceneConfig;
-use simseg_lab::{Failure, Outcome, dataset, experiment::Experiment, run, scenes, segment};
+use simseg_lab::{Failure, Outcome, dataset, experiment::Experiment, parity, run, scenes, segment};
 use simseg_tensor::Autodiff;
+use simseg_testkit::NaiveTensor;
+use simseg_testkit::inject::{self, Injected};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -112,6 +114,26 @@ enum Command {
         #[command(flatten)]
         backend: BackendArgs,
     },
+    /// Compare two backends: operations, layers, loss, gradients, an optimiser step and twenty training steps.
+    ///
+    /// Prints a table with the largest differences and their margins; exit 1 on a divergence, by name.
+    Parity {
+        /// What to hold the CPU backend against: naive (plain f64 loops), or tch in builds with libtorch.
+        #[arg(long, default_value = "naive")]
+        against: String,
+        /// Where the other backend runs.
+        #[arg(long, default_value = "cpu")]
+        device: String,
+        /// A model directory instead of a fresh small model.
+        #[arg(long, value_name = "DIR")]
+        model: Option<PathBuf>,
+        /// Write the table as JSON.
+        #[arg(long, value_name = "FILE.json")]
+        json: Option<PathBuf>,
+        /// Make one operation of the other backend slightly wrong, to see it found and named.
+        #[arg(long, value_name = "OP")]
+        inject: Option<String>,
+    },
     /// Print a recipe as TOML, with every switch.
     Recipe {
         /// Its name.
@@ -211,6 +233,31 @@ fn dispatch(command: Command) -> Outcome {
             let device = backend.cpu()?;
             let options = dataset::Options { model, dataset, root, classes, recipe, set, out, resume, oracle };
             dataset::evaluate::<CpuTensor<f32>>(&options, &device).map(|_| ())
+        }
+        Command::Parity { against, device, model, json, inject } => {
+            if let Some(name) = &inject {
+                if !inject::NAMES.contains(&name.as_str()) {
+                    return Err(Failure::input(
+                        "--inject",
+                        format!("expected one of {}, found `{name}`", inject::NAMES.join(", ")),
+                    ));
+                }
+                inject::choose(name);
+            }
+            type Naive = Injected<NaiveTensor>;
+            let options = parity::Options { model, json };
+            match (against.as_str(), device.as_str()) {
+                ("naive", "cpu") => {
+                    parity::parity::<CpuTensor<f32>, Naive, Autodiff<Naive>>(&options, &CpuDevice, &(), &())
+                }
+                ("naive", other) => {
+                    Err(Failure::input("--device", format!("the naive backend runs on `cpu`, not `{other}`")))
+                }
+                ("tch", _) => {
+                    Err(Failure::input("--against tch", "this build is without libtorch (see `cargo xtask`)"))
+                }
+                (other, _) => Err(Failure::input("--against", format!("expected naive or tch, found `{other}`"))),
+            }
         }
         Command::Recipe { name, set } => {
             let recipe = segment::recipe(&name, &set)?;

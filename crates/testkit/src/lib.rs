@@ -11,6 +11,7 @@ pub mod hostile;
 pub mod gradient;
 pub mod plain;
 pub mod fault;
+pub mod inject;
 pub mod cases;
 pub mod program;
 

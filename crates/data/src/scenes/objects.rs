@@ -11,7 +11,7 @@ pub type Colour = [f64; 3];
 
 /// Class names, in the order of their labels (from 1).
 pub const NAMES: [&str; 10] =
-    ["apple", "fish", "star", "cactus", "car", "flower", "balloon", "cup", "mushroom", "sheep"];
+    ["cherry", "fish", "star", "cactus", "car", "flower", "balloon", "cup", "mushroom", "sheep"];
 
 /// The context each object likes best: an index into [`super::contexts::NAMES`].
 pub const FAVOURITE: [usize; 10] = [5, 0, 3, 2, 6, 1, 7, 4, 5, 1];
@@ -74,7 +74,7 @@ const fn rgb(hex: u32) -> Colour {
 /// A part of an object: its distance and colour; later parts cover earlier ones.
 type Part = (f64, Colour);
 
-fn apple(p: Point) -> Vec<Part> {
+fn cherry(p: Point) -> Vec<Part> {
     let body = circle(p, [-0.32, 0.2], 0.6).min(circle(p, [0.32, 0.2], 0.6)).min(ellipse(p, [0.0, 0.3], [0.7, 0.62]));
     vec![
         (capsule(p, [0.0, -0.3], [0.1, -0.85], 0.08), rgb(0x6b4226)),
@@ -112,11 +112,7 @@ fn cactus(p: Point) -> Vec<Part> {
     let right = capsule(p, [0.3, 0.4], [0.7, 0.35], 0.2).min(capsule(p, [0.72, 0.35], [0.72, -0.1], 0.2));
     let body = trunk.min(left).min(right);
     let rib = (p[0].abs() - 0.13).abs() - 0.025;
-    vec![
-        (body, rgb(0x14884c)),
-        (trunk.max(rib), rgb(0x0c6337)),
-        (circle(p, [0.0, -0.9], 0.15), rgb(0xf25f8e)),
-    ]
+    vec![(body, rgb(0x14884c)), (trunk.max(rib), rgb(0x0c6337)), (circle(p, [0.0, -0.9], 0.15), rgb(0xf25f8e))]
 }
 
 fn car(p: Point) -> Vec<Part> {
@@ -200,7 +196,7 @@ fn sheep(p: Point) -> Vec<Part> {
 /// The colour of object `class` (from 0) at a point of `[−1, 1]²`, or `None` beside it.
 pub fn paint(class: usize, p: Point, tint: Colour) -> Option<Colour> {
     let parts = match class {
-        0 => apple(p),
+        0 => cherry(p),
         1 => fish(p),
         2 => star(p),
         3 => cactus(p),
