@@ -1,8 +1,12 @@
 //! Lets this crate's tests find libtorch without `LD_LIBRARY_PATH`: writes `$LIBTORCH/lib` into them as their run path.
 
 fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var_os("CARGO_FEATURE_LIBTORCH").is_none() {
+        return;
+    }
     println!("cargo::rerun-if-env-changed=LIBTORCH");
-    if let (Ok(libtorch), Some(_)) = (std::env::var("LIBTORCH"), std::env::var_os("CARGO_FEATURE_LIBTORCH")) {
+    if let Ok(libtorch) = std::env::var("LIBTORCH") {
         println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{libtorch}/lib");
     }
 }

@@ -198,9 +198,11 @@ fn open_cuda() -> std::result::Result<(), String> {
             std::mem::forget(library);
             Ok(())
         }
+        // The loader's own words are the source: which library of which file is missing.
         Err(error) => Err(format!(
-            "CUDA can't be loaded: {error}. Point LD_LIBRARY_PATH at the lib folder of a torch 2.11.0 that has CUDA \
-             (see docs/libtorch.md)"
+            "CUDA can't be loaded: {}. Point LD_LIBRARY_PATH at the lib folder of a torch 2.11.0 that has CUDA \
+             (see docs/libtorch.md)",
+            std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
         )),
     }
 }

@@ -1,6 +1,6 @@
 //! The libtorch backend: every primitive and fused hook by libtorch's own kernels, gradients by its own autograd.
 //!
-//! Reading order: [`device`] (where and in which precision, CUDA loaded when asked for), [`tensor`] (the trait), then
+//! Reading order: [`mod@device`] (where and in which precision, CUDA loaded when asked for), [`tensor`] (the trait), then
 //! `elementwise`, `selection`, `fused` (one file per family), [`autograd`].
 //!
 //! The crate is empty without the feature `libtorch`: `cargo test --workspace` then means the same on every machine, and
