@@ -253,7 +253,7 @@ mod tests {
             ("[training]", "[trainig]", "did you mean `training`?"),
             ("steps =", "stpes =", "did you mean `steps`?"),
             ("batch = ", "batch = \"x\" # ", "training.batch"),
-            ("image_k = 5", "image_k = 65", "aligner.image_k"),
+            ("image_k = 3", "image_k = 65", "aligner.image_k"),
             ("kind = \"loda\"", "kind = \"lodda\"", "did you mean `loda`?"),
             ("patch = 8", "patch = 7", "model.image.image_size"),
             ("loda.miou", "lodda.miou", "did you mean `loda`?"),

@@ -214,7 +214,13 @@ const STEPS: u64 = 20;
 
 impl Batch {
     fn load(options: &Options) -> Outcome<Self> {
-        let overrides = ["training.scenes=256", "training.batch=32", "training.schedule.warmup=5"].map(str::to_owned);
+        let mut overrides = vec!["training.scenes=256", "training.batch=8", "training.schedule.warmup=5"];
+        if options.model.is_none() {
+            // Small enough for plain loops.
+            overrides.extend(["world.image_size=32", "model.image.image_size=32", "model.projection=16"]);
+            overrides.extend(["model.image.width=24", "model.text.width=24"]);
+        }
+        let overrides: Vec<String> = overrides.into_iter().map(str::to_owned).collect();
         let mut experiment = Experiment::parse(Path::new("quick.toml"), EXPERIMENT, &overrides)?;
         let (_, settings) = experiment.variants.last_mut().expect("the experiment has variants");
         let corpus = Corpus::draw(settings, 0, |_| {})?;

@@ -69,6 +69,8 @@ pub fn step<D: Differentiable>(
     let values: Vec<D> = list.iter().map(Differentiable::detach).collect();
     let updated = state.optimiser.update(&values, &gradients, rate)?;
     state.model = state.model.with(updated)?;
+    // Beyond its bound the temperature's gradient is 0 and it would never come back.
+    state.model.temperature = nce::bounded(&state.model.temperature)?;
     Ok(value)
 }
 
