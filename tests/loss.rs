@@ -7,10 +7,11 @@ use simseg_model::pool::{Dense, Holistic, Loda, Padding, loda::top_k_mean};
 use simseg_model::vit::VitConfig;
 use simseg_model::{Aligner, DualEncoder, ModelConfig, Side, TokenBatch, Tokens};
 use simseg_tensor::{Autodiff, Differentiable, NoTap, Ops, Result, Tensor};
-use simseg_testkit::Faulty;
+use simseg_testkit::fault::plant;
 use simseg_testkit::gradient::{differences_with, rules};
 use simseg_testkit::hostile::{Domain, values};
 use simseg_testkit::tolerance::DIFFERENCES;
+use simseg_testkit::{FAULTS, Faulty};
 
 type Cpu = CpuTensor<f64>;
 
@@ -72,10 +73,14 @@ fn gradients_of_the_whole_loss_agree_with_central_differences() {
 #[test]
 fn a_wrong_rule_anywhere_in_the_loss_is_caught() {
     let loda = Loda { image_k: 2, text_k: 2, padding: Padding::PerCaption };
-    assert!(worst::<Autodiff<Faulty<Cpu, 15>>>(&loda).is_err(), "softmax");
-    assert!(worst::<Autodiff<Faulty<Cpu, 16>>>(&loda).is_err(), "layer norm");
-    assert!(worst::<Autodiff<Faulty<Cpu, 17>>>(&loda).is_err(), "linear");
-    assert!(worst::<Autodiff<Faulty<Cpu, 999>>>(&loda).is_ok(), "no fault");
+    let caught = |fault| {
+        plant(fault);
+        worst::<Autodiff<Faulty<Cpu>>>(&loda).is_err()
+    };
+    assert!(caught(15), "softmax");
+    assert!(caught(16), "layer norm");
+    assert!(caught(17), "linear");
+    assert!(!caught(FAULTS.len()), "no fault");
 }
 
 fn tensor(values: &[f64], shape: &[usize]) -> Cpu {

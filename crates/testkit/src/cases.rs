@@ -145,6 +145,20 @@ pub fn value_cases<T: Tensor>(tolerance: Tolerance) -> Vec<Case<T>> {
             Ok(())
         }));
     }
+    for sample in samples() {
+        let name = format!("{}_of_an_expanded_input_equals_that_of_its_copy", sample.name());
+        cases.push(Case::new(name, move |device| {
+            let mut inputs = sample.inputs::<T>(Layout::Contiguous, device).map_err(say)?;
+            let shape = sample.shapes[0].clone();
+            let thin = inputs[0].slice(0, 0, 1).and_then(|row| row.expand(&shape)).map_err(say)?;
+            inputs[0] = tensor::<T>(&thin.to_vec::<f64>().map_err(say)?, &shape, device)?;
+            let want = sample.step.apply(&inputs.iter().collect::<Vec<_>>()).map_err(say)?;
+            inputs[0] = thin;
+            let got = sample.step.apply(&inputs.iter().collect::<Vec<_>>()).map_err(say)?;
+            let (got, want) = (got.to_vec::<f64>().map_err(say)?, want.to_vec::<f64>().map_err(say)?);
+            tolerance.compare("expanded", &got, &want).map(|_| ())
+        }));
+    }
     for sample in samples().into_iter().filter(|sample| sample.step.is_hook()) {
         let name = format!("{}_fused_equals_its_formula", sample.name());
         cases.push(Case::new(name, move |device| {

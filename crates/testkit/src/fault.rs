@@ -1,7 +1,9 @@
 //! Planted faults: a backend that is wrong in one known place, to show that the tests would notice.
 //!
-//! `Faulty<T, F>` forwards everything to `T` but for fault number `F` of [`FAULTS`]. Kernel faults change what an
+//! `Faulty<T>` forwards everything to `T` but for the fault of [`FAULTS`] that the current thread has planted ([`plant`]). Kernel faults change what an
 //! operation computes; rule faults change only the derivative of a fused hook.
+
+use std::cell::Cell;
 
 use simseg_tensor::{Attention, Binary, Element, Ops, Result, Tensor, Unary, hooks};
 
@@ -27,11 +29,26 @@ pub const FAULTS: [(&str, &str); 18] = [
     ("weight gradient not transposed", "linear"),
 ];
 
-/// A backend with fault `F`.
-#[derive(Debug, Clone)]
-pub struct Faulty<T, const F: usize>(pub T);
+thread_local! {
+    static PLANTED: Cell<usize> = const { Cell::new(usize::MAX) };
+}
 
-impl<T: Tensor, const F: usize> Faulty<T, F> {
+/// Plants a fault by its position in [`FAULTS`] for all work that this thread asks for; any other number plants none.
+///
+/// A number at run time, not a type: eighteen backends would be compiled otherwise.
+pub fn plant(fault: usize) {
+    PLANTED.set(fault);
+}
+
+fn planted() -> usize {
+    PLANTED.get()
+}
+
+/// A backend with the planted fault.
+#[derive(Debug, Clone)]
+pub struct Faulty<T>(pub T);
+
+impl<T: Tensor> Faulty<T> {
     /// `x` rounded to a 10-bit mantissa.
     fn tf32(x: &T) -> Result<T> {
         let round = |x: f64| f64::from(f32::from_bits((x as f32).to_bits().saturating_add(0x1000) & !0x1fff));
@@ -40,7 +57,7 @@ impl<T: Tensor, const F: usize> Faulty<T, F> {
     }
 }
 
-impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
+impl<T: Tensor> Tensor for Faulty<T> {
     type Device = T::Device;
     type Index = T::Index;
 
@@ -63,7 +80,7 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         self.0.device()
     }
     fn unary(&self, op: Unary) -> Result<Self> {
-        if F == 10 && op == Unary::Erf {
+        if planted() == 10 && op == Unary::Erf {
             // erf(x) ≈ tanh(2/√π·(x + 0.089·x³)): the cheap GELU.
             let cubed = self.0.square()?.mul(&self.0)?.scale(0.044_715 * 2.0)?;
             return Ok(Self(self.0.add(&cubed)?.scale(std::f64::consts::FRAC_2_SQRT_PI)?.tanh()?));
@@ -71,18 +88,18 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         self.0.unary(op).map(Self)
     }
     fn binary(&self, op: Binary, rhs: &Self) -> Result<Self> {
-        let swap = (F == 1 && op == Binary::Sub) || (F == 2 && op == Binary::Div);
+        let swap = (planted() == 1 && op == Binary::Sub) || (planted() == 2 && op == Binary::Div);
         if swap { rhs.0.binary(op, &self.0).map(Self) } else { self.0.binary(op, &rhs.0).map(Self) }
     }
     fn matmul(&self, rhs: &Self) -> Result<Self> {
-        if F == 3 {
+        if planted() == 3 {
             return Self::tf32(&self.0)?.matmul(&Self::tf32(&rhs.0)?).map(Self);
         }
         self.0.matmul(&rhs.0).map(Self)
     }
     fn sum(&self, axis: usize) -> Result<Self> {
         match self.shape().get(axis) {
-            Some(&len) if F == 0 && len > 1 => self.0.slice(axis, 0, len - 1)?.sum(axis).map(Self),
+            Some(&len) if planted() == 0 && len > 1 => self.0.slice(axis, 0, len - 1)?.sum(axis).map(Self),
             _ => self.0.sum(axis).map(Self),
         }
     }
@@ -91,7 +108,7 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
     }
     fn permute(&self, axes: &[usize]) -> Result<Self> {
         let mut inverse = vec![0; axes.len()];
-        if F == 8 && axes.iter().all(|&axis| axis < axes.len()) {
+        if planted() == 8 && axes.iter().all(|&axis| axis < axes.len()) {
             axes.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
             return self.0.permute(&inverse).map(Self);
         }
@@ -101,18 +118,18 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         self.0.expand(shape).map(Self)
     }
     fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
-        let late = F == 7 && self.shape().get(axis).is_some_and(|&bound| start.saturating_add(len) < bound);
+        let late = planted() == 7 && self.shape().get(axis).is_some_and(|&bound| start.saturating_add(len) < bound);
         self.0.slice(axis, start.saturating_add(usize::from(late)), len).map(Self)
     }
     fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
         let mut parts: Vec<&T> = parts.iter().map(|part| &part.0).collect();
-        if F == 9 {
+        if planted() == 9 {
             parts.reverse();
         }
         T::concat(&parts, axis).map(Self)
     }
     fn topk(&self, k: usize, axis: usize) -> Result<T::Index> {
-        if F == 4 && self.shape().get(axis).is_some_and(|&len| k < len) {
+        if planted() == 4 && self.shape().get(axis).is_some_and(|&len| k < len) {
             let index = self.0.topk(k + 1, axis)?;
             let mut shape = self.shape().to_vec();
             shape[axis] = k;
@@ -129,7 +146,7 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         self.0.gather(axis, index).map(Self)
     }
     fn scatter_add(&self, axis: usize, index: &T::Index, src: &Self) -> Result<Self> {
-        if F == 5 {
+        if planted() == 5 {
             // What lies at the target is lost; repeated positions keep the mean of what they were given.
             let zeros = self.0.zeros_like()?;
             let ones = src.0.zeros_like()?.shift(1.0)?;
@@ -144,7 +161,7 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         self.0.rows(index).map(Self)
     }
     fn rows_add(&self, index: &T::Index, src: &Self) -> Result<Self> {
-        if F == 6 {
+        if planted() == 6 {
             let zeros = self.0.zeros_like()?;
             let count = zeros.rows_add(index, &src.0.zeros_like()?.shift(1.0)?)?;
             let mean = zeros.rows_add(index, &src.0)?.div(&count.clamp(1.0, f64::MAX)?)?;
@@ -156,11 +173,11 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
     fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
         let axis = self.rank().saturating_sub(1);
         let d = self.width() as f64;
-        match F {
+        match planted() {
             11 | 12 => {
                 let centred = self.0.sub(&self.0.mean(axis)?)?;
                 let variance = centred.square()?.mean(axis)?;
-                let deviation = match F {
+                let deviation = match planted() {
                     11 => variance.sqrt()?.shift(eps)?,
                     _ => variance.scale(d / (d - 1.0))?.shift(eps)?.sqrt()?,
                 };
@@ -176,7 +193,7 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         let key_bias = how.key_bias.map(|bias| &bias.0);
         let inner = Attention { heads: how.heads, key_bias, causal: how.causal };
         let c = (self.width() / how.heads.max(1)) as f64;
-        match F {
+        match planted() {
             13 => self.0.scale(1.0 / c.sqrt())?.attention(&keys.0, &values.0, inner).map(Self),
             14 if how.causal => {
                 // Every query also sees the next key: the mask of a sequence that is one longer.
@@ -191,14 +208,14 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
         }
     }
     fn softmax_grad(&self, grad: &Self) -> Result<Self> {
-        if F == 15 {
+        if planted() == 15 {
             return self.0.mul(&grad.0).map(Self);
         }
         hooks::softmax_grad(self, grad)
     }
     fn layer_norm_grad(&self, weight: &Self, eps: f64, grad: &Self) -> Result<(Self, Self, Self)> {
         let (dx, dw, db) = hooks::layer_norm_grad(self, weight, eps, grad)?;
-        if F != 16 {
+        if planted() != 16 {
             return Ok((dx, dw, db));
         }
         let axis = self.rank() - 1;
@@ -211,7 +228,7 @@ impl<T: Tensor, const F: usize> Tensor for Faulty<T, F> {
     }
     fn linear_grad(&self, weight: &Self, grad: &Self, wants_input: bool) -> Result<(Option<Self>, Self, Self)> {
         let (dx, dw, db) = hooks::linear_grad(self, weight, grad, wants_input)?;
-        if F != 17 {
+        if planted() != 17 {
             return Ok((dx, dw, db));
         }
         let shape = dw.shape().to_vec();
