@@ -1,7 +1,7 @@
 //! One loop, compiled twice: for any x86-64, and for AVX2 + FMA, chosen at run time.
 //!
 //! The shipped build keeps the default `target-cpu`. Loops in this crate are plain Rust that LLVM vectorises; wrapping a
-//! function in [`simd!`] compiles its body a second time with wider registers allowed. No intrinsics, so both copies are
+//! function in `simd!` compiles its body a second time with wider registers allowed. No intrinsics, so both copies are
 //! the same arithmetic in the same order.
 
 /// Defines a generic function whose body is compiled for baseline and for AVX2 + FMA.

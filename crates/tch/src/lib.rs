@@ -1,14 +1,14 @@
 //! The libtorch backend: every primitive and fused hook by libtorch's own kernels, gradients by its own autograd.
 //!
-//! Reading order: [`mod@device`] (where and in which precision, CUDA loaded when asked for), [`tensor`] (the trait), then
-//! `elementwise`, `selection`, `fused` (one file per family), [`autograd`].
+//! Reading order: `device` (where and in which precision, CUDA loaded when asked for), `tensor` (the trait), then
+//! `elementwise`, `selection`, `fused` (one file per family), `autograd`.
 //!
 //! The crate is empty without the feature `libtorch`: `cargo test --workspace` then means the same on every machine, and
 //! one lock file, one set of profiles and one target directory serve the builds with and without it.
 //! `docs/libtorch.md` says how to build it, `cargo xtask test` does.
 //!
 //! What differs from the CPU backend, by contract: the order of ties in `topk` is libtorch's; sums on CUDA that add at
-//! repeated positions (`scatter_add`, `rows_add`) are not bit-reproducible; threads are libtorch's ([`set_threads`]).
+//! repeated positions (`scatter_add`, `rows_add`) are not bit-reproducible; threads are libtorch's (`set_threads`).
 #![cfg(feature = "libtorch")]
 
 pub mod device;

@@ -1,7 +1,7 @@
 //! The derivative table: for every recorded operation, the gradient it passes back to each input.
 //!
 //! With `g = ∂L/∂y` for `y = f(x)`, an arm gives `∂L/∂x = (∂f/∂x)ᵀ·g`. One arm per primitive, each the textbook line;
-//! fused hooks answer with their own adjoint. A new variant of [`Record`], [`Unary`] or [`Binary`] does not compile
+//! fused hooks answer with their own adjoint. A new variant of `Record`, [`Unary`] or [`Binary`] does not compile
 //! until it has its line here.
 
 use crate::Result;

@@ -1,7 +1,7 @@
 //! A third backend in one file: plain loops over `Vec<f64>`, always row-major, nothing clever.
 //!
 //! It is the yardstick of the testkit and the worked example of `docs/write-a-backend.md`. Every method is the definition
-//! in [`Tensor`]'s documentation, written with one helper: [`each`] visits the positions of a shape in row-major order.
+//! in [`Tensor`]'s documentation, written with one helper: `each` visits the positions of a shape in row-major order.
 
 use simseg_tensor::{Binary, Element, Error, Result, Tensor, Unary};
 use std::sync::Arc;
