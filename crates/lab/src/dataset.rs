@@ -3,10 +3,11 @@
 //! Images are streamed; what each adds to the confusion counts goes to `FILE.partial`, a line an image, so that a stopped
 //! evaluation goes on where it was (`--resume`) and the confidence interval can draw images with replacement.
 
+use crate::bank::Cache;
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::Pipeline;
 use crate::progress::Steps;
-use crate::segment::{class_list, recipe};
+use crate::segment::{class_list, recipe_for};
 use crate::{model_dir, settings};
 use serde::{Deserialize, Serialize};
 use simseg_data::datasets::{self, Dataset};
@@ -34,6 +35,8 @@ pub struct Options {
     pub recipe: String,
     /// Changes to it.
     pub set: Vec<String>,
+    /// Where class embeddings are kept.
+    pub cache: Cache,
     /// Where results go.
     pub out: PathBuf,
     /// Whether to go on with a stopped evaluation.
@@ -95,7 +98,7 @@ fn partial(out: &Path) -> PathBuf {
 /// Exit 2 for bad input; what was counted until then is kept for `--resume`.
 pub fn evaluate<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Report> {
     let began = Instant::now();
-    let recipe = recipe(&options.recipe, &options.set)?;
+    let recipe = recipe_for(&options.model, &options.recipe, &options.dataset, &options.set)?;
     let given = options.classes.as_deref().map(class_list).transpose()?;
     let dataset = datasets::open(&options.dataset, &options.root, given.as_ref().map(ClassList::names))?;
     let classes = match given {
@@ -115,7 +118,7 @@ pub fn evaluate<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Rep
     });
     let pipeline = Pipeline::new(model_dir::load::<T>(&options.model, device)?, recipe);
     let (mut counts, mut log) = Log::open(&partial(&options.out), &header.to_string(), options.resume, classes.len())?;
-    let bank = pipeline.class_bank(&classes)?;
+    let bank = options.cache.bank(&pipeline, &options.model, &classes)?;
     let simseg = SimSeg::new(pipeline.recipe.clone());
     let bar = Steps::new(options.dataset.clone(), 1.0, "images");
     bar.start(dataset.len() as u64, counts.len() as u64);

@@ -3,7 +3,11 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::SceneConfig;
-use simseg_lab::{Failure, Outcome, dataset, experiment::Experiment, parity, run, scenes, segment};
+use simseg_lab::bank::Cache;
+use simseg_lab::{
+    Failure, Outcome, calibrate, convert, dataset, experiment::Experiment, explain, parity, retrieval, run, scenes,
+    segment,
+};
 use simseg_tensor::Autodiff;
 use simseg_testkit::NaiveTensor;
 use simseg_testkit::inject::{self, Injected};
@@ -67,18 +71,45 @@ enum Command {
         /// Where label maps go.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// The complete configuration to start from.
-        #[arg(long, default_value = "plain")]
+        /// The complete configuration to start from: plain, official-code, paper, or a TOML file; auto is
+        /// official-code for models that see 224 pixels and more, else plain.
+        #[arg(long, default_value = "auto")]
         recipe: String,
         /// Change a switch of the recipe, such as map.upsample=nearest.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+        #[command(flatten)]
+        cache: CacheArgs,
         /// Write every intermediate tensor.
         #[arg(long, value_name = "FILE.safetensors")]
         trace: Option<PathBuf>,
         /// Write the seconds per stage.
         #[arg(long, value_name = "FILE.json")]
         timings: Option<PathBuf>,
+        #[command(flatten)]
+        backend: BackendArgs,
+    },
+    /// Take one image through every step on a page to read and teach from.
+    Explain {
+        /// A model directory.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// One class a line, the background first.
+        #[arg(long, value_name = "FILE")]
+        classes: PathBuf,
+        /// The image.
+        image: PathBuf,
+        /// Where the page goes.
+        #[arg(long, value_name = "FILE.html")]
+        out: PathBuf,
+        /// plain, official-code, paper, or a TOML file; auto as for segment.
+        #[arg(long, default_value = "auto")]
+        recipe: String,
+        /// Change a switch of the recipe.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        #[command(flatten)]
+        cache: CacheArgs,
         #[command(flatten)]
         backend: BackendArgs,
     },
@@ -96,12 +127,15 @@ enum Command {
         /// The data set's classes in other words: a class file of the same length and order.
         #[arg(long, value_name = "FILE")]
         classes: Option<PathBuf>,
-        /// The complete configuration to start from.
-        #[arg(long, default_value = "plain")]
+        /// The complete configuration to start from: plain, official-code, paper, or a TOML file; auto is
+        /// official-code for models that see 224 pixels and more, else plain.
+        #[arg(long, default_value = "auto")]
         recipe: String,
         /// Change a switch of the recipe.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+        #[command(flatten)]
+        cache: CacheArgs,
         /// Where results go.
         #[arg(long, value_name = "FILE.json")]
         out: PathBuf,
@@ -113,6 +147,68 @@ enum Command {
         oracle: bool,
         #[command(flatten)]
         backend: BackendArgs,
+    },
+    /// Find a threshold for each class on images whose classes are known; leaves a recipe for --recipe.
+    Calibrate {
+        /// A model directory.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// voc2012, context, coco-object, or folder.
+        #[arg(long)]
+        dataset: String,
+        /// Where the data set lies.
+        #[arg(long, value_name = "PATH")]
+        root: PathBuf,
+        /// The recipe to start from: a name, or a TOML file.
+        #[arg(long, default_value = "auto")]
+        recipe: String,
+        /// Change a switch of the recipe.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        #[command(flatten)]
+        cache: CacheArgs,
+        /// Use the first N images.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        images: usize,
+        /// Where the new recipe goes.
+        #[arg(long, value_name = "FILE.toml")]
+        out: PathBuf,
+        #[command(flatten)]
+        backend: BackendArgs,
+    },
+    /// Rank captions for images and images for captions: R@1, R@5, R@10.
+    Retrieve {
+        /// A model directory.
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// A CSV file with the columns `image` and `caption`.
+        #[arg(long, value_name = "FILE.csv")]
+        captions: PathBuf,
+        /// Where its images lie.
+        #[arg(long, value_name = "DIR")]
+        images: PathBuf,
+        /// Where results go.
+        #[arg(long, value_name = "FILE.json")]
+        out: PathBuf,
+        /// Images are squashed to a square of this side …
+        #[arg(long, default_value_t = 324)]
+        resize: usize,
+        /// … of which the middle of this side is seen.
+        #[arg(long, default_value_t = 288)]
+        crop: usize,
+        #[command(flatten)]
+        backend: BackendArgs,
+    },
+    /// Write the label maps of a data set that comes without: context (from trainval_merged.json) or coco-object.
+    Convert {
+        /// context or coco-object.
+        dataset: String,
+        /// The folder VOC2010, or the one with COCO-Stuff's annotations.
+        #[arg(long, value_name = "PATH")]
+        root: PathBuf,
+        /// PASCAL in Detail's annotations, if not ROOT/trainval_merged.json.
+        #[arg(long, value_name = "FILE.json")]
+        annotations: Option<PathBuf>,
     },
     /// Compare two backends: operations, layers, loss, gradients, an optimiser step and twenty training steps.
     ///
@@ -136,7 +232,7 @@ enum Command {
     },
     /// Print a recipe as TOML, with every switch.
     Recipe {
-        /// Its name.
+        /// plain, official-code, paper, or a TOML file.
         #[arg(default_value = "plain")]
         name: String,
         /// Change a switch.
@@ -161,6 +257,26 @@ enum Command {
         #[arg(long, default_value_t = SceneConfig::default().image_size)]
         size: usize,
     },
+}
+
+#[derive(Args)]
+struct CacheArgs {
+    /// Keep class embeddings in this folder, by content [default: the user's cache folder, if they took over a second].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Neither read nor keep class embeddings.
+    #[arg(long, conflicts_with = "cache")]
+    no_cache: bool,
+}
+
+impl CacheArgs {
+    fn choice(self) -> Cache {
+        match (self.cache, self.no_cache) {
+            (_, true) => Cache::Off,
+            (Some(folder), _) => Cache::In(folder),
+            (None, false) => Cache::Usual,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -224,16 +340,36 @@ fn dispatch(command: Command) -> Outcome {
             let options = run::Options { out, seeds, resume, fresh };
             run::run::<Autodiff<CpuTensor<f32>>>(&experiment, &options, &device).map(|_| ())
         }
-        Command::Segment { model, classes, images, out, recipe, set, trace, timings, backend } => {
+        Command::Segment { model, classes, images, out, recipe, set, cache, trace, timings, backend } => {
             let device = backend.cpu()?;
-            let options = segment::Options { model, classes, images, out, recipe, set, trace, timings };
+            let cache = cache.choice();
+            let options = segment::Options { model, classes, images, out, recipe, set, cache, trace, timings };
             segment::segment::<CpuTensor<f32>>(&options, &device)
         }
-        Command::Evaluate { model, dataset, root, classes, recipe, set, out, resume, oracle, backend } => {
+        Command::Explain { model, classes, image, out, recipe, set, cache, backend } => {
             let device = backend.cpu()?;
-            let options = dataset::Options { model, dataset, root, classes, recipe, set, out, resume, oracle };
+            let cache = cache.choice();
+            let options = explain::Options { model, classes, image, out, recipe, set, cache };
+            explain::explain::<CpuTensor<f32>>(&options, &device)
+        }
+        Command::Evaluate { model, dataset, root, classes, recipe, set, cache, out, resume, oracle, backend } => {
+            let device = backend.cpu()?;
+            let cache = cache.choice();
+            let options = dataset::Options { model, dataset, root, classes, recipe, set, cache, out, resume, oracle };
             dataset::evaluate::<CpuTensor<f32>>(&options, &device).map(|_| ())
         }
+        Command::Calibrate { model, dataset, root, recipe, set, cache, images, out, backend } => {
+            let device = backend.cpu()?;
+            let cache = cache.choice();
+            let options = calibrate::Options { model, dataset, root, recipe, set, cache, images, out };
+            calibrate::calibrate::<CpuTensor<f32>>(&options, &device).map(|_| ())
+        }
+        Command::Retrieve { model, captions, images, out, resize, crop, backend } => {
+            let device = backend.cpu()?;
+            let options = retrieval::Options { model, captions, images, out, resize, crop };
+            retrieval::retrieve::<CpuTensor<f32>>(&options, &device).map(|_| ())
+        }
+        Command::Convert { dataset, root, annotations } => convert::convert(&dataset, &root, annotations.as_deref()),
         Command::Parity { against, device, model, json, inject } => {
             if let Some(name) = &inject {
                 if !inject::NAMES.contains(&name.as_str()) {
@@ -260,7 +396,7 @@ fn dispatch(command: Command) -> Outcome {
             }
         }
         Command::Recipe { name, set } => {
-            let recipe = segment::recipe(&name, &set)?;
+            let recipe = segment::recipe(&name, "", &set)?;
             let text = toml::to_string_pretty(&recipe).map_err(|error| Failure::input("recipe", error))?;
             print!("{text}");
             Ok(())

@@ -44,15 +44,24 @@ pub fn save<T: Tensor>(folder: &Path, card: &Card, model: &DualEncoder<T>, token
     Ok(atomic::write(&config, (text + "\n").as_bytes())?)
 }
 
+/// Reads `config.json` alone.
+///
+/// # Errors
+/// One line that names the file and the key.
+pub fn card(folder: &Path) -> Outcome<Card> {
+    let path = folder.join("config.json");
+    let text = crate::settings::read_text(&path)?;
+    let card: Card = serde_json::from_str(&text).map_err(|error| Failure::file(&path, explain(&error.to_string())))?;
+    card.model.check().map_err(|error| Failure::file(&path, error))?;
+    Ok(card)
+}
+
 /// Reads a model directory; every tensor of the file is used, and none is missing.
 ///
 /// # Errors
 /// One line that names the file and what was expected in it.
 pub fn load<T: Tensor>(folder: &Path, device: &T::Device) -> Outcome<Loaded<T>> {
-    let path = folder.join("config.json");
-    let text = crate::settings::read_text(&path)?;
-    let card: Card = serde_json::from_str(&text).map_err(|error| Failure::file(&path, explain(&error.to_string())))?;
-    card.model.check().map_err(|error| Failure::file(&path, error))?;
+    let card = card(folder)?;
     let vocabulary = ["vocab.txt", "tokenizer.json"].map(|name| folder.join(name));
     let Some(vocabulary) = vocabulary.iter().find(|path| path.exists()) else {
         return Err(Failure::file(folder, "expected vocab.txt or tokenizer.json in it"));

@@ -2,11 +2,12 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::model_dir::Loaded;
+use simseg_data::transform::{Filter, Passes};
 use simseg_data::{Picture, Tokenizer, transform};
 use simseg_model::pool::Padding;
 use simseg_model::{Aligner, AlignerConfig, DualEncoder, Side, TokenBatch};
 use simseg_segment::map::Size;
-use simseg_segment::recipe::{Fit, PoolPadding};
+use simseg_segment::recipe::{Fit, PoolPadding, Resize};
 use simseg_segment::{ClassBank, ClassList, ImageFeatures, Recipe};
 use simseg_tensor::{NoTap, Ops, Tap, Tensor};
 
@@ -56,23 +57,28 @@ impl<T: Tensor> Pipeline<T> {
     /// If a prompt cannot be tokenised, or the model fails.
     pub fn class_bank(&self, classes: &ClassList) -> Outcome<ClassBank<T>> {
         let templates = self.recipe.prompts.templates.lines()?;
+        Ok(ClassBank::build(classes, &templates, |prompts| self.embed(prompts))?)
+    }
+
+    /// Pooled, normalised embeddings `[p, e]` of sentences; the recipe's prompt settings hold for them all.
+    ///
+    /// # Errors
+    /// If one cannot be tokenised, or the model fails.
+    pub fn embed(&self, sentences: &[String]) -> simseg_tensor::Result<T> {
         let most = self.recipe.prompts.max_tokens.min(self.model.text.config.positions);
-        let bank = ClassBank::build(classes, &templates, |prompts| {
-            let ids: Vec<Vec<u32>> = prompts
-                .iter()
-                .map(|prompt| self.tokenizer.encode(prompt, most))
-                .collect::<Result<_, String>>()
-                .map_err(|error| simseg_tensor::Error::setting("prompts", error))?;
-            // True lengths: padding is hidden from attention and pooling, so it would only cost time …
-            let padded = match self.recipe.prompts.padding {
-                PoolPadding::Compete => most, // … except where it takes part.
-                _ => 0,
-            };
-            let batch = TokenBatch::new(&ids, self.tokenizer.pad(), padded)?;
-            let tokens = self.model.encode_text(&batch, &mut NoTap)?; // [p, m, e]
-            self.texts.pool(Side::Text, &tokens) //                      [p, e]
-        })?;
-        Ok(bank)
+        let ids: Vec<Vec<u32>> = sentences
+            .iter()
+            .map(|sentence| self.tokenizer.encode(sentence, most))
+            .collect::<Result<_, String>>()
+            .map_err(|error| simseg_tensor::Error::setting("prompts", error))?;
+        // True lengths: padding is hidden from attention and pooling, so it would only cost time …
+        let padded = match self.recipe.prompts.padding {
+            PoolPadding::Compete => most, // … except where it takes part.
+            _ => 0,
+        };
+        let batch = TokenBatch::new(&ids, self.tokenizer.pad(), padded)?;
+        let tokens = self.model.encode_text(&batch, &mut NoTap)?; // [p, m, e]
+        self.texts.pool(Side::Text, &tokens) //                      [p, e]
     }
 
     /// The size an image is resized to.
@@ -90,6 +96,14 @@ impl<T: Tensor> Pipeline<T> {
         }
     }
 
+    fn resized(&self, picture: &Picture, to: Size) -> Picture {
+        let passes = match self.recipe.input.resize {
+            Resize::RowsFirst => Passes::RowsFirst,
+            Resize::Pillow13 => Passes::Pillow13,
+        };
+        transform::resize_with(picture, to.width, to.height, Filter::Bilinear, passes)
+    }
+
     /// Features of images of one input size.
     ///
     /// # Errors
@@ -104,7 +118,7 @@ impl<T: Tensor> Pipeline<T> {
         if pictures.iter().any(|picture| self.input_size(picture) != input) {
             return Err(Failure::input("images", "one input size per batch"));
         }
-        let resized: Vec<Picture> = pictures.iter().map(|p| transform::resize(p, input.width, input.height)).collect();
+        let resized: Vec<Picture> = pictures.iter().map(|p| self.resized(p, input)).collect();
         let mut values = vec![0.0f32; resized.len() * 3 * input.area()];
         for (out, picture) in values.chunks_mut(3 * input.area()).zip(&resized) {
             transform::normalise_into(&picture.rgb, out);
@@ -127,7 +141,7 @@ impl<T: Tensor> Pipeline<T> {
                 grid,
                 embedding: embeddings.slice(0, i, 1)?,
                 input,
-                rgb: resized.rgb,
+                rgb: if self.recipe.truncates() { transform::round_trip(&resized.rgb) } else { resized.rgb },
                 output: Size { height: picture.height, width: picture.width },
             })
         };

@@ -212,6 +212,8 @@ fn chart(experiment: &Experiment, out: &Path) -> Outcome<String> {
                 .light_line_style(WHITE)
                 .x_desc("step")
                 .y_desc("loss")
+                .x_label_formatter(&|step| format!("{step:.0}"))
+                .y_label_formatter(&|loss| format!("{loss:.1}"))
                 .label_style(("sans-serif", 14))
                 .draw()?;
             for (i, (variant, points)) in lines.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! `simseg segment`: label maps for your own images and words.
 
+use crate::bank::Cache;
 use crate::failure::{Failure, Outcome};
 use crate::model_dir;
 use crate::pipeline::Pipeline;
@@ -23,30 +24,54 @@ pub struct Options {
     pub images: Vec<PathBuf>,
     /// Output folder.
     pub out: PathBuf,
-    /// Name of the recipe.
+    /// The recipe: a name or a file.
     pub recipe: String,
     /// Changes to it.
     pub set: Vec<String>,
+    /// Where class embeddings are kept.
+    pub cache: Cache,
     /// Where every intermediate goes.
     pub trace: Option<PathBuf>,
     /// Where the seconds per stage go.
     pub timings: Option<PathBuf>,
 }
 
-/// A recipe by name, with changes.
+/// A recipe by name (as it is for a data set; empty for none) or from a TOML file, with changes.
 ///
 /// # Errors
-/// If there is no such recipe or a change does not fit.
-pub fn recipe(name: &str, set: &[String]) -> Outcome<Recipe> {
+/// If there is no such recipe, a file does not hold a complete one, or a change does not fit.
+pub fn recipe(name: &str, dataset: &str, set: &[String]) -> Outcome<Recipe> {
     let known = Recipe::names();
-    let Some(base) = Recipe::by_name(name) else {
+    let file = Path::new(name);
+    let from_file = file.extension().is_some_and(|ending| ending == "toml");
+    let mut table = if from_file {
+        let table = settings::parse(file, &settings::read_text(file)?)?;
+        settings::settings::<Recipe>(file, "", table.clone())?; // what is wrong in the file is not the fault of --set
+        table
+    } else if let Some(base) = Recipe::for_dataset(name, dataset) {
+        toml::Table::try_from(&base).map_err(|error| Failure::input("--recipe", error))?
+    } else {
         let hint = settings::nearest(name, known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
-        let text = format!("no recipe `{name}`{} (known: {})", hint.unwrap_or_default(), known.join(", "));
+        let known = known.join(", ");
+        let text = format!("no recipe `{name}`{} (known: {known}, or a .toml file)", hint.unwrap_or_default());
         return Err(Failure::input("--recipe", text));
     };
-    let mut table = toml::Table::try_from(&base).map_err(|error| Failure::input("--recipe", error))?;
     set.iter().try_for_each(|assignment| settings::set(&mut table, assignment))?;
-    settings::settings(Path::new("--set"), "", table)
+    settings::settings(Path::new(if from_file { name } else { "--set" }), "", table)
+}
+
+/// [`recipe`] for a model: `auto` is `official-code` for networks that see 224 pixels and more, as the released ones do, and
+/// `plain` for the small world's.
+///
+/// # Errors
+/// As [`recipe`], or if the model directory has no readable card.
+pub fn recipe_for(model: &Path, name: &str, dataset: &str, set: &[String]) -> Outcome<Recipe> {
+    let released = || -> Outcome<bool> { Ok(model_dir::card(model)?.model.image.image_size >= 224) };
+    match name {
+        "auto" if released()? => recipe("official-code", dataset, set),
+        "auto" => recipe("plain", dataset, set),
+        name => recipe(name, dataset, set),
+    }
 }
 
 /// A class file.
@@ -63,7 +88,7 @@ pub fn class_list(path: &Path) -> Outcome<ClassList> {
 /// Exit 2 for anything that is wrong with the input; images before the faulty one keep their outputs.
 pub fn segment<T: Tensor>(options: &Options, device: &T::Device) -> Outcome {
     let (mut clock, began) = (Clock::default(), Instant::now());
-    let recipe = recipe(&options.recipe, &options.set)?;
+    let recipe = recipe_for(&options.model, &options.recipe, "", &options.set)?;
     let classes = class_list(&options.classes)?;
     let mut stems = std::collections::HashSet::new();
     for image in &options.images {
@@ -73,7 +98,7 @@ pub fn segment<T: Tensor>(options: &Options, device: &T::Device) -> Outcome {
     }
     let pipeline = Pipeline::new(clock.time("load", || model_dir::load::<T>(&options.model, device))?, recipe);
     atomic::folder(&options.out)?;
-    let bank = clock.time("text", || pipeline.class_bank(&classes))?;
+    let bank = clock.time("text", || options.cache.bank(&pipeline, &options.model, &classes))?;
     let simseg = SimSeg::new(pipeline.recipe.clone());
     let mut trace = Trace::new(options.trace.is_some());
     if trace.on {

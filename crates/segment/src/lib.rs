@@ -1,7 +1,7 @@
 //! From patch and class features to a label map and a score.
 //!
 //! Reading order follows the data: [`recipe`] (every switch, named), [`prompts`] and [`classes`] (words → class bank),
-//! [`threshold`] (which classes are in the image), [`map`] (where), `refine` (sharper edges), [`compose`]
+//! [`threshold`] (which classes are in the image), [`map`] (where), [`refine`] (sharper edges), [`compose`]
 //! (one label per pixel), [`simseg`] (all of it, behind [`Segmenter`]), [`metrics`] and [`oracle`] (how good, and why not
 //! better).
 
@@ -10,6 +10,7 @@ pub mod prompts;
 pub mod classes;
 pub mod threshold;
 pub mod map;
+pub mod refine;
 pub mod compose;
 pub mod simseg;
 pub mod metrics;

@@ -11,7 +11,8 @@
 use crate::classes::ClassBank;
 use crate::compose::{self, Claim};
 use crate::map::{self, Size};
-use crate::recipe::{Recipe, Refine};
+use crate::recipe::{Crf, CrfLabels, Recipe, Refine};
+use crate::refine::{Lattices, Pamr};
 use crate::threshold::{Rule, Threshold};
 use simseg_tensor::{Error, Ops, Result, Tap, Tensor};
 
@@ -103,12 +104,69 @@ impl SimSeg {
             .collect()
     }
 
-    fn masks(&self, maps: &[Vec<f32>]) -> Vec<Vec<u8>> {
+    /// Masks of maps at the input's size: what the CRF said, if there is one, and what came out in the end.
+    fn masks(&self, image: &ImageFeatures<impl Tensor>, maps: &[Vec<f32>]) -> Result<Masks> {
+        let cut = |map: &[f32], level: f64| map.iter().map(|&x| u8::from(f64::from(x) > level)).collect();
+        let Size { height, width } = image.input;
+        if maps.is_empty() {
+            return Ok(Masks::default());
+        }
         match &self.recipe.refine {
-            Refine::Cut { level } => {
-                let cut = |map: &Vec<f32>| map.iter().map(|&x| u8::from(f64::from(x) > *level)).collect();
-                maps.iter().map(cut).collect()
+            Refine::Cut { level } => Ok(Masks { crf: None, last: maps.iter().map(|map| cut(map, *level)).collect() }),
+            Refine::Crf(crf) => {
+                let said = crf_masks(crf, image, maps)?;
+                let close = |mask: &Vec<u8>| match crf.closing.closing() {
+                    Some(closing) => closing.apply(mask, height, width),
+                    None => Ok(mask.clone()),
+                };
+                let last = said.iter().map(close).collect::<std::result::Result<_, _>>()?;
+                Ok(Masks { crf: Some(said), last })
             }
+            Refine::Pamr { averaging, level } => {
+                let n = image.input.area();
+                let planes: Vec<f32> = (0..3 * n).map(|i| f32::from(image.rgb[3 * (i % n) + i / n]) / 255.0).collect(); // [3, h, w]
+                let smooth = Pamr::new(&planes, 3, height, width, averaging)?.refine(&maps.concat())?;
+                Ok(Masks { crf: None, last: smooth.chunks(n).map(|map| cut(map, *level)).collect() })
+            }
+        }
+    }
+}
+
+/// One mask per map, `[h·w]` each.
+#[derive(Default)]
+struct Masks {
+    /// As the CRF left them.
+    crf: Option<Vec<Vec<u8>>>,
+    /// After everything.
+    last: Vec<Vec<u8>>,
+}
+
+/// Where a CRF says that a class is.
+fn crf_masks(crf: &Crf, image: &ImageFeatures<impl Tensor>, maps: &[Vec<f32>]) -> Result<Vec<Vec<u8>>> {
+    let lattices = Lattices::new(&image.rgb, image.input.height, image.input.width, &crf.kernels)?;
+    match crf.labels {
+        CrfLabels::ClassOrRest => {
+            let maps: Vec<&[f32]> = maps.iter().map(Vec::as_slice).collect();
+            let marginals = lattices.infer(&maps)?;
+            Ok(marginals.iter().map(|q| q.iter().map(|&q| u8::from(q > 0.5)).collect()).collect())
+        }
+        CrfLabels::Joint => {
+            let (n, labels) = (image.input.area(), maps.len() + 1);
+            let mut energies = vec![0.0f32; labels * n]; // [1 + k, h·w]
+            for pixel in 0..n {
+                let values = || maps.iter().map(|map| map[pixel].clamp(0.0, 1.0));
+                let rest = 1.0 - values().fold(0.0, f32::max);
+                let sum = rest + values().sum::<f32>(); // at least 1: the rest with the largest
+                for (label, p) in std::iter::once(rest).chain(values()).enumerate() {
+                    energies[label * n + pixel] = -(p / sum + 1e-8).ln();
+                }
+            }
+            let q = lattices.infer_multi(&energies, labels)?; // [1 + k, h·w]
+            let first = |pixel: usize| {
+                (1..labels).fold(0, |best, l| if q[l * n + pixel] > q[best * n + pixel] { l } else { best })
+            };
+            let winner: Vec<usize> = (0..n).map(first).collect();
+            Ok((1..labels).map(|label| winner.iter().map(|&w| u8::from(w == label)).collect()).collect())
         }
     }
 }
@@ -133,7 +191,10 @@ impl<T: Tensor> Segmenter<T> for SimSeg {
         for (class, map) in selection.classes.iter().zip(&maps) {
             tap.see_host(&format!("map/{class}"), &size, map)?;
         }
-        let masks = self.masks(&maps);
+        let Masks { crf, last: masks } = self.masks(image, &maps)?;
+        for (class, mask) in selection.classes.iter().zip(crf.iter().flatten()) {
+            tap.see_labels(&format!("crf/{class}"), &size, mask)?;
+        }
         for (class, mask) in selection.classes.iter().zip(&masks) {
             tap.see_labels(&format!("mask/{class}"), &size, mask)?;
         }

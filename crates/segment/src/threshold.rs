@@ -23,14 +23,44 @@ pub trait Threshold {
     fn select(&self, scores: &[f32]) -> Selection;
 }
 
-/// How many of the best scores the statistics see.
+/// How many of the best scores the statistics see; in a recipe a number, or `upper-half`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "CountOrWord", into = "CountOrWord")]
 pub enum TopN {
     /// The better half of the classes (paper), rounded down.
     UpperHalf,
     /// This many (released code: 10, or 30 for Pascal Context), or all if there are fewer.
     First(usize),
+}
+
+/// [`TopN`] as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum CountOrWord {
+    Count(usize),
+    Word(String),
+}
+
+impl From<TopN> for CountOrWord {
+    fn from(top_n: TopN) -> Self {
+        match top_n {
+            TopN::UpperHalf => Self::Word("upper-half".into()),
+            TopN::First(n) => Self::Count(n),
+        }
+    }
+}
+
+impl TryFrom<CountOrWord> for TopN {
+    type Error = String;
+
+    fn try_from(written: CountOrWord) -> std::result::Result<Self, String> {
+        match written {
+            CountOrWord::Count(n) if n >= 2 => Ok(Self::First(n)),
+            CountOrWord::Word(word) if word == "upper-half" => Ok(Self::UpperHalf),
+            CountOrWord::Count(n) => Err(format!("top_n = {n}; expected at least 2, a deviation needs two scores")),
+            CountOrWord::Word(word) => Err(format!("top_n = `{word}`; expected a number or `upper-half`")),
+        }
+    }
 }
 
 /// The two estimates of a standard deviation.

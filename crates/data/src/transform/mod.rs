@@ -38,6 +38,17 @@ pub fn normalise_into(rgb: &[u8], out: &mut [f32]) {
     }
 }
 
+/// The bytes that come back from normalised values when they are scaled and cut, not rounded: `⌊255·(x·std + mean)⌋` in
+/// single precision. The released code refines masks on these; about half of all values are one less than they were.
+pub fn round_trip(rgb: &[u8]) -> Vec<u8> {
+    let back = |byte: u8, channel: usize| {
+        let x = (f32::from(byte) / 255.0 - MEAN[channel]) / STD[channel];
+        ((x * STD[channel] + MEAN[channel]) * 255.0) as u8
+    };
+    let tables: [[u8; 256]; 3] = std::array::from_fn(|channel| std::array::from_fn(|byte| back(byte as u8, channel)));
+    rgb.iter().enumerate().map(|(i, &byte)| tables[i % 3][usize::from(byte)]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

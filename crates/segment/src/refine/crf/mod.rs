@@ -1,0 +1,270 @@
+//! DenseCRF: every pixel listens to every other, the more the closer they are in position and colour.
+//!
+//! Source: Krähenbühl & Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011,
+//! algorithm 1, with the constants and the symmetric normalisation of pydensecrf (REFERENCE §5, step 6).
+//!
+//! ```text
+//! Q⁰ = softmax(−U);   Qᵗ⁺¹ = softmax(−U + w_g·K_g Qᵗ + w_b·K_b Qᵗ)       U, Q: [L, N] for L labels and N pixels
+//! K  = D^{-½} L D^{-½},  D = diag(L·1),  L_ij = exp(−½|f_i − f_j|²)
+//! f  = (x, y)/sxy  for K_g,   (x/sxy, y/sxy, r/srgb, g/srgb, b/srgb)  for K_b
+//! ```
+//!
+//! A pixel's own message (`i = j`) is kept, as in the code and unlike equation 3 of the paper. [`exact`] computes this
+//! literally; [`Lattices`] filters with the permutohedral `lattice`, as pydensecrf does.
+//!
+//! **Two labels.** A class of SimSeg is one problem, class against rest, with `U = −log([1−p, p] + 1e-8)`. As `Q₀ + Q₁ = 1`,
+//! only `q = Q₁` is needed, the message of the other label is `K·1 − K q`, and with the logistic function `σ`
+//!
+//! ```text
+//! q⁰ = σ(u),   qᵗ⁺¹ = σ(u − K·1 + 2 K qᵗ),   u = U₀ − U₁,   K = w_g K_g + w_b K_b
+//! ```
+//!
+//! so all classes of an image together are one table of `q`, filtered by one lattice.
+
+pub mod exact;
+mod geometry;
+mod lattice;
+mod logistic;
+mod vertices;
+
+use super::{RefineError, area, length, wide};
+use geometry::{Geometry, MAX_COORDINATE};
+use lattice::Lattice;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Widths and weights of the two kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrfParameters {
+    /// Standard deviation of the position kernel, in pixels.
+    pub gaussian_sxy: f32,
+    /// Weight of the position kernel.
+    pub gaussian_compat: f32,
+    /// Standard deviation in position of the colour kernel, in pixels.
+    pub bilateral_sxy: f32,
+    /// Standard deviation in colour of the colour kernel, in steps of 1/255.
+    pub bilateral_srgb: f32,
+    /// Weight of the colour kernel.
+    pub bilateral_compat: f32,
+    /// Rounds of messages; 0 leaves `softmax(−U)`.
+    pub iterations: usize,
+}
+
+impl Default for CrfParameters {
+    /// The values of the released code.
+    fn default() -> Self {
+        Self {
+            gaussian_sxy: 3.0,
+            gaussian_compat: 3.0,
+            bilateral_sxy: 40.0,
+            bilateral_srgb: 13.0,
+            bilateral_compat: 10.0,
+            iterations: 3,
+        }
+    }
+}
+
+impl CrfParameters {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// If a deviation is not positive, a weight is not finite, or there are more than 10,000 iterations.
+    pub fn check(&self) -> Result<(), RefineError> {
+        let deviations = [
+            ("gaussian_sxy", self.gaussian_sxy),
+            ("bilateral_sxy", self.bilateral_sxy),
+            ("bilateral_srgb", self.bilateral_srgb),
+        ];
+        for (key, got) in deviations {
+            if !(got > 0.0 && got.is_finite()) {
+                return Err(RefineError::Setting { key, got: got.into(), expected: "a positive number" });
+            }
+        }
+        for (key, got) in [("gaussian_compat", self.gaussian_compat), ("bilateral_compat", self.bilateral_compat)] {
+            if !got.is_finite() {
+                return Err(RefineError::Setting { key, got: got.into(), expected: "a finite number" });
+            }
+        }
+        if self.iterations > 10_000 {
+            let got = self.iterations as f64;
+            return Err(RefineError::Setting { key: "iterations", got, expected: "at most 10000" });
+        }
+        Ok(())
+    }
+}
+
+/// The two filters of one image, ready for any number of problems.
+#[derive(Debug, Clone)]
+pub struct Lattices {
+    parameters: CrfParameters,
+    position: Lattice<3>,
+    colour: Lattice<6>,
+    /// `w_g K_g·1 + w_b K_b·1`, `[N]`
+    ones: Vec<f32>,
+}
+
+impl Lattices {
+    /// Builds the lattices of an image of bytes, `rgb: [h, w, 3]`.
+    ///
+    /// # Errors
+    /// If a side is zero, `rgb` does not fit, a parameter is out of range, or a deviation is so small that the features of
+    /// this image leave the range of lattice coordinates (2²¹; a deviation of 0.05 pixels on a side of 16,384).
+    pub fn new(rgb: &[u8], height: usize, width: usize, parameters: &CrfParameters) -> Result<Self, RefineError> {
+        let count = area("DenseCRF", height, width)?;
+        length("DenseCRF: rgb", rgb.len(), 3 * count)?;
+        parameters.check()?;
+        let p = *parameters;
+        let (far, top) = (height.max(width) as f32, 255.0 / p.bilateral_srgb);
+        let reaches = [
+            ("gaussian_sxy", Geometry::<3>::new().reach(&[far / p.gaussian_sxy; 2]), p.gaussian_sxy),
+            ("bilateral_sxy", Geometry::<6>::new().reach(&[far / p.bilateral_sxy; 2]), p.bilateral_sxy),
+            ("bilateral_srgb", Geometry::<6>::new().reach(&[0.0, 0.0, top, top, top]), p.bilateral_srgb),
+        ];
+        for (key, reach, got) in reaches {
+            if reach.is_nan() || reach > MAX_COORDINATE / 2.0 {
+                return Err(RefineError::Setting {
+                    key,
+                    got: got.into(),
+                    expected: "a larger deviation for this image",
+                });
+            }
+        }
+        let place = |pixel: usize| ((pixel % width) as f32, (pixel / width) as f32);
+        let position = |pixel: usize| {
+            let (x, y) = place(pixel);
+            [x / p.gaussian_sxy, y / p.gaussian_sxy, 0.0]
+        };
+        let colour = |pixel: usize| {
+            let (x, y) = place(pixel);
+            let [r, g, b] = std::array::from_fn(|c| f32::from(rgb[3 * pixel + c]) / p.bilateral_srgb);
+            [x / p.bilateral_sxy, y / p.bilateral_sxy, r, g, b, 0.0]
+        };
+        let (position, colour) = rayon::join(|| Lattice::new(count, position), || Lattice::new(count, colour));
+        let mut lattices = Self { parameters: p, position, colour, ones: Vec::new() };
+        let ones = lattices.messages(&vec![[1.0]; count], |_, message| message);
+        lattices.ones = ones.into_iter().map(|[one]| one).collect();
+        Ok(lattices)
+    }
+
+    /// Number of pixels.
+    pub fn pixels(&self) -> usize {
+        self.ones.len()
+    }
+
+    /// Lattice points of the position and of the colour kernel.
+    pub fn points(&self) -> [usize; 2] {
+        [self.position.points(), self.colour.points()]
+    }
+
+    /// Solves independent two-label problems together: for each map of probabilities `[N]` the marginals `[N]` of its
+    /// label. The mask of the released code (argmax) is `marginal > 0.5`.
+    ///
+    /// A probability outside of `[0, 1]` counts as the nearer bound, NaN as one half: no opinion.
+    ///
+    /// # Errors
+    /// If a map does not have one value per pixel.
+    pub fn infer(&self, probabilities: &[&[f32]]) -> Result<Vec<Vec<f32>>, RefineError> {
+        for map in probabilities {
+            length("DenseCRF: probabilities", map.len(), self.pixels())?;
+        }
+        let pass = |maps: &[&[f32]]| match maps.len() {
+            0..=1 => self.infer_together::<1>(maps),
+            2..=4 => self.infer_together::<4>(maps),
+            _ => self.infer_together::<8>(maps),
+        };
+        Ok(probabilities.chunks(8).flat_map(pass).collect())
+    }
+
+    /// Up to `C` two-label problems as the columns of one table.
+    fn infer_together<const C: usize>(&self, maps: &[&[f32]]) -> Vec<Vec<f32>> {
+        let row = |pixel: usize| std::array::from_fn(|c| maps.get(c).map_or(0.5, |map| map[pixel]));
+        let u: Vec<[f32; C]> =
+            (0..self.pixels()).into_par_iter().map(|pixel| row(pixel).map(logistic::logit)).collect(); // [N, C]
+        let mut q: Vec<[f32; C]> = u.par_iter().map(|row| row.map(logistic::sigmoid)).collect(); // [N, C]
+        for _ in 0..self.parameters.iterations {
+            q = self.messages(&q, |pixel, message| {
+                let (u, one) = (&u[pixel], self.ones[pixel]);
+                std::array::from_fn(|c| logistic::sigmoid(u[c] - one + 2.0 * message[c]))
+            });
+        }
+        (0..maps.len()).map(|c| q.iter().map(|row| row[c]).collect()).collect()
+    }
+
+    /// Solves one problem of `labels` labels: energies `[labels, N]`, label by label, to marginals of the same layout.
+    ///
+    /// An energy of +∞ forbids a label; a pixel with a NaN, or with nothing but +∞, starts from the uniform distribution
+    /// and listens to the others.
+    ///
+    /// # Errors
+    /// If there is no label, or not one energy per label and pixel.
+    pub fn infer_multi(&self, energies: &[f32], labels: usize) -> Result<Vec<f32>, RefineError> {
+        if labels == 0 {
+            return Err(RefineError::Setting { key: "labels", got: 0.0, expected: "at least one label" });
+        }
+        let n = self.pixels();
+        length("DenseCRF: energies", energies.len(), labels.saturating_mul(n))?;
+        let unary = sanitised(energies, labels, n); // [N, L], −U
+        let mut q = unary.clone(); // [N, L]
+        q.par_chunks_mut(labels).for_each(softmax);
+        for _ in 0..self.parameters.iterations {
+            let mut logits = unary.clone();
+            for first in (0..labels).step_by(8) {
+                let here = 8.min(labels - first);
+                let row =
+                    |pixel: usize| std::array::from_fn(|c| if c < here { q[pixel * labels + first + c] } else { 0.0 });
+                let block: Vec<[f32; 8]> = (0..n).into_par_iter().map(row).collect();
+                let block = self.messages(&block, |_, message| message);
+                logits.par_chunks_mut(labels).zip(&block).for_each(|(logits, message)| {
+                    logits[first..first + here].iter_mut().zip(message).for_each(|(t, m)| *t += m);
+                });
+            }
+            q = logits;
+            q.par_chunks_mut(labels).for_each(softmax);
+        }
+        Ok((0..labels).flat_map(|label| q.iter().skip(label).step_by(labels).copied()).collect())
+    }
+
+    /// `update(pixel, w_g K_g x + w_b K_b x)` for every pixel.
+    fn messages<const C: usize>(
+        &self,
+        x: &[[f32; C]],
+        update: impl Fn(usize, [f32; C]) -> [f32; C] + Sync,
+    ) -> Vec<[f32; C]> {
+        const PIXELS: usize = 2048;
+        let (position, colour) = rayon::join(|| self.position.filter(x), || self.colour.filter(x));
+        let (near, alike) = (self.parameters.gaussian_compat, self.parameters.bilateral_compat);
+        let mut out = vec![[0.0; C]; x.len()];
+        out.par_chunks_mut(PIXELS).enumerate().for_each(|(chunk, out)| {
+            wide(|| {
+                for (i, out) in out.iter_mut().enumerate() {
+                    let pixel = chunk * PIXELS + i;
+                    let (g, b) = (self.position.slice(&position, pixel), self.colour.slice(&colour, pixel));
+                    *out = update(pixel, std::array::from_fn(|c| near * g[c] + alike * b[c]));
+                }
+            });
+        });
+        out
+    }
+}
+
+/// `−U` by pixel, `[N, L]`, with unusable pixels made uniform.
+fn sanitised(energies: &[f32], labels: usize, n: usize) -> Vec<f32> {
+    let mut unary = vec![0.0; labels * n];
+    unary.par_chunks_mut(labels).enumerate().for_each(|(pixel, row)| {
+        row.iter_mut().enumerate().for_each(|(label, t)| *t = -energies[label * n + pixel]);
+        if row.iter().any(|t| t.is_nan()) || row.iter().all(|&t| t == f32::NEG_INFINITY) {
+            row.fill(0.0);
+        }
+        // Two certain labels would be ∞ − ∞.
+        row.iter_mut().for_each(|t| *t = t.min(1e30));
+    });
+    unary
+}
+
+fn softmax(row: &mut [f32]) {
+    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|t| *t = (*t - top).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|t| *t /= sum);
+}
