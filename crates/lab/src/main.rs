@@ -1,6 +1,9 @@
-//! The command line. The only place that knows which backends exist.
+//! The command line. With [`backend`] the only place that knows which backends exist.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+mod backend;
+
+use backend::{Against, BackendArgs, on};
+use clap::{Args, Parser, Subcommand};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::SceneConfig;
 use simseg_lab::bank::Cache;
@@ -9,8 +12,8 @@ use simseg_lab::{
     segment,
 };
 use simseg_tensor::Autodiff;
-use simseg_testkit::NaiveTensor;
-use simseg_testkit::inject::{self, Injected};
+use simseg_testkit::mistake::{Mistake, NUDGES};
+use simseg_testkit::{Faulty, NaiveTensor, plant};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -212,7 +215,8 @@ enum Command {
     },
     /// Compare two backends: operations, layers, loss, gradients, an optimiser step and twenty training steps.
     ///
-    /// Prints a table with the largest differences and their margins; exit 1 on a divergence, by name.
+    /// Prints a table with the largest differences and their margins. On a divergence: exit 1, the first by name with its
+    /// position and both values, and whether a kernel, a derivative rule or a formula is wrong.
     Parity {
         /// What to hold the CPU backend against: naive (plain f64 loops), or tch in builds with libtorch.
         #[arg(long, default_value = "naive")]
@@ -279,37 +283,6 @@ impl CacheArgs {
     }
 }
 
-#[derive(Args)]
-struct BackendArgs {
-    /// What computes.
-    #[arg(long, value_enum, default_value_t = Backend::Cpu)]
-    backend: Backend,
-    /// Where: cpu.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Backend {
-    /// The pure-Rust reference.
-    Cpu,
-    /// libtorch; only in builds made for it (see `cargo xtask`).
-    Tch,
-}
-
-impl BackendArgs {
-    /// The only `match` on the backend: answers with the CPU's device, or why there is none.
-    fn cpu(&self) -> Outcome<CpuDevice> {
-        match (self.backend, self.device.as_str()) {
-            (Backend::Cpu, "cpu") => Ok(CpuDevice),
-            (Backend::Cpu, other) => {
-                Err(Failure::input("--device", format!("the cpu backend runs on `cpu`, not `{other}`")))
-            }
-            (Backend::Tch, _) => Err(Failure::input("--backend tch", "this build is without libtorch")),
-        }
-    }
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match rayon::ThreadPoolBuilder::new().num_threads(cli.threads).build_global() {
@@ -332,67 +305,66 @@ fn end(outcome: Outcome) -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run { experiment, out, backend, seeds, resume, fresh, set } => {
-            let device = backend.cpu()?;
+            let place = backend.open_for_training()?;
             let experiment = Experiment::load(&experiment, &set)?;
             if seeds == 0 {
                 return Err(Failure::input("--seeds", "at least 1"));
             }
             let options = run::Options { out, seeds, resume, fresh };
-            run::run::<Autodiff<CpuTensor<f32>>>(&experiment, &options, &device).map(|_| ())
+            on!(place, |device| run::run::<D>(&experiment, &options, device).map(|_| ()))
         }
         Command::Segment { model, classes, images, out, recipe, set, cache, trace, timings, backend } => {
-            let device = backend.cpu()?;
+            let place = backend.open()?;
             let cache = cache.choice();
             let options = segment::Options { model, classes, images, out, recipe, set, cache, trace, timings };
-            segment::segment::<CpuTensor<f32>>(&options, &device)
+            on!(place, |device| segment::segment::<T>(&options, device))
         }
         Command::Explain { model, classes, image, out, recipe, set, cache, backend } => {
-            let device = backend.cpu()?;
+            let place = backend.open()?;
             let cache = cache.choice();
             let options = explain::Options { model, classes, image, out, recipe, set, cache };
-            explain::explain::<CpuTensor<f32>>(&options, &device)
+            on!(place, |device| explain::explain::<T>(&options, device))
         }
         Command::Evaluate { model, dataset, root, classes, recipe, set, cache, out, resume, oracle, backend } => {
-            let device = backend.cpu()?;
+            let place = backend.open()?;
             let cache = cache.choice();
             let options = dataset::Options { model, dataset, root, classes, recipe, set, cache, out, resume, oracle };
-            dataset::evaluate::<CpuTensor<f32>>(&options, &device).map(|_| ())
+            on!(place, |device| dataset::evaluate::<T>(&options, device).map(|_| ()))
         }
         Command::Calibrate { model, dataset, root, recipe, set, cache, images, out, backend } => {
-            let device = backend.cpu()?;
+            let place = backend.open()?;
             let cache = cache.choice();
             let options = calibrate::Options { model, dataset, root, recipe, set, cache, images, out };
-            calibrate::calibrate::<CpuTensor<f32>>(&options, &device).map(|_| ())
+            on!(place, |device| calibrate::calibrate::<T>(&options, device).map(|_| ()))
         }
         Command::Retrieve { model, captions, images, out, resize, crop, backend } => {
-            let device = backend.cpu()?;
+            let place = backend.open()?;
             let options = retrieval::Options { model, captions, images, out, resize, crop };
-            retrieval::retrieve::<CpuTensor<f32>>(&options, &device).map(|_| ())
+            on!(place, |device| retrieval::retrieve::<T>(&options, device).map(|_| ()))
         }
         Command::Convert { dataset, root, annotations } => convert::convert(&dataset, &root, annotations.as_deref()),
         Command::Parity { against, device, model, json, inject } => {
-            if let Some(name) = &inject {
-                if !inject::NAMES.contains(&name.as_str()) {
-                    return Err(Failure::input(
-                        "--inject",
-                        format!("expected one of {}, found `{name}`", inject::NAMES.join(", ")),
-                    ));
-                }
-                inject::choose(name);
+            if let Some(name) = inject {
+                let Some(operation) = NUDGES.into_iter().find(|operation| *operation == name) else {
+                    let expected = format!("expected one of {}, found `{name}`", NUDGES.join(", "));
+                    return Err(Failure::input("--inject", expected));
+                };
+                plant(Some(Mistake::Nudge(operation)));
             }
-            type Naive = Injected<NaiveTensor>;
-            let options = parity::Options { model, json };
-            match (against.as_str(), device.as_str()) {
-                ("naive", "cpu") => {
-                    parity::parity::<CpuTensor<f32>, Naive, Autodiff<Naive>>(&options, &CpuDevice, &(), &())
+            let named = format!("{against} on {device}");
+            let options = |plain_loops| parity::Options { model, json, against: named, plain_loops };
+            match Against::open(&against, &device)? {
+                Against::Naive => {
+                    type Naive = Faulty<NaiveTensor>;
+                    parity::parity::<CpuTensor<f32>, Naive, Autodiff<Naive>>(&options(true), &CpuDevice, &(), &())
                 }
-                ("naive", other) => {
-                    Err(Failure::input("--device", format!("the naive backend runs on `cpu`, not `{other}`")))
+                #[cfg(feature = "tch")]
+                Against::Tch(device) => {
+                    type Tch = Faulty<simseg_tch::TchTensor>;
+                    parity::parity::<CpuTensor<f32>, Tch, Tch>(&options(false), &CpuDevice, &device, &device)
                 }
-                ("tch", _) => {
-                    Err(Failure::input("--against tch", "this build is without libtorch (see `cargo xtask`)"))
-                }
-                (other, _) => Err(Failure::input("--against", format!("expected naive or tch, found `{other}`"))),
+                #[cfg(not(feature = "tch"))]
+                Against::Tch(never) => match never {},
             }
         }
         Command::Recipe { name, set } => {

@@ -1,10 +1,13 @@
 //! The list of cases. A case's name is the sentence it proves; every backend runs all of them.
 
+use crate::golden::{Golden, goldens};
 use crate::gradient::{differences, rules, weigh};
 use crate::hostile::{Domain, LAYOUTS, Layout, values};
 use crate::naive::NaiveTensor;
 use crate::plain::Plain;
+use crate::sample::{Sample, samples};
 use crate::step::Step;
+use crate::subject;
 use crate::tolerance::Tolerance;
 use libtest_mimic::{Failed, Trial};
 use simseg_tensor::{Autodiff, Binary, Differentiable, Error, Ops, PADDING, Tensor, Unary};
@@ -22,97 +25,6 @@ pub struct Case<T: Tensor> {
 impl<T: Tensor> Case<T> {
     fn new(name: impl Into<String>, run: impl Fn(&T::Device) -> Result<(), String> + Send + 'static) -> Self {
         Self { name: name.into(), run: Box::new(run) }
-    }
-}
-
-/// A step with the shapes of its inputs.
-#[derive(Debug, Clone)]
-pub struct Sample {
-    /// The step.
-    pub step: Step,
-    /// One shape per input.
-    pub shapes: Vec<Vec<usize>>,
-    /// Which values it is well-conditioned on.
-    pub domain: Domain,
-}
-
-/// Every primitive and hook, at awkward sizes.
-pub fn samples() -> Vec<Sample> {
-    let sample = |step: Step, domain, shapes: &[&[usize]]| Sample {
-        step,
-        shapes: shapes.iter().map(|shape| shape.to_vec()).collect(),
-        domain,
-    };
-    let any = |step, shapes: &[&[usize]]| sample(step, Domain::Any, shapes);
-    let positive = |step, shapes: &[&[usize]]| sample(step, Domain::Positive, shapes);
-    let mut list = vec![
-        any(Step::Unary(Unary::Affine { mul: -1.5, add: 0.25 }), &[&[3, 1, 11]]),
-        any(Step::Unary(Unary::Exp), &[&[33, 3]]),
-        any(Step::Unary(Unary::Tanh), &[&[2, 17]]),
-        any(Step::Unary(Unary::Sigmoid), &[&[33]]),
-        any(Step::Unary(Unary::Erf), &[&[5, 7]]),
-        any(Step::Unary(Unary::Clamp { low: -0.5, high: 0.75 }), &[&[2, 33]]),
-        any(Step::Unary(Unary::Inside { low: -0.5, high: 0.75 }), &[&[2, 33]]),
-        positive(Step::Unary(Unary::Recip), &[&[33]]),
-        positive(Step::Unary(Unary::Sqrt), &[&[4, 9]]),
-        positive(Step::Unary(Unary::Log), &[&[2, 3, 4]]),
-        any(Step::Matmul, &[&[1, 1], &[1, 1]]),
-        any(Step::Matmul, &[&[33, 5], &[5, 17]]),
-        any(Step::Matmul, &[&[2, 3, 7, 4], &[2, 3, 4, 9]]),
-        any(Step::Sum(0), &[&[33, 5]]),
-        any(Step::Sum(1), &[&[3, 33, 4]]),
-        any(Step::Sum(2), &[&[2, 3, 33]]),
-        any(Step::Reshape(vec![6, 11]), &[&[2, 3, 11]]),
-        any(Step::Permute(vec![2, 0, 1]), &[&[3, 4, 11]]),
-        any(Step::Expand(vec![3, 4, 5]), &[&[3, 1, 5]]),
-        any(Step::Slice(1, 2, 3), &[&[2, 6, 4]]),
-        any(Step::Concat(1), &[&[2, 1, 5], &[2, 3, 5], &[2, 4, 5]]),
-        any(Step::Largest(1, 1), &[&[3, 33]]),
-        any(Step::Largest(5, 1), &[&[2, 33, 3]]),
-        any(Step::Largest(20, 0), &[&[33, 2]]),
-        any(Step::Gather(1, vec![2, 0, 2, 1, 1, 0], vec![3, 2]), &[&[3, 4]]),
-        any(Step::ScatterAdd(0, vec![1, 0, 1, 2], vec![2, 2]), &[&[3, 2], &[2, 2]]),
-        any(Step::Rows(vec![3, 0, 3]), &[&[5, 4]]),
-        any(Step::RowsAdd(vec![1, 4, 1]), &[&[5, 3], &[3, 3]]),
-        any(Step::Linear, &[&[2, 3, 5], &[4, 5], &[4]]),
-        any(Step::Linear, &[&[33, 5], &[1, 5]]),
-        any(Step::Softmax, &[&[3, 33]]),
-        any(Step::LogSoftmax, &[&[2, 2, 17]]),
-        any(Step::LayerNorm(1e-6), &[&[3, 2, 33], &[33], &[33]]),
-        any(Step::Gelu, &[&[5, 33]]),
-        any(Step::Attention(2, false), &[&[2, 5, 6], &[2, 7, 6], &[2, 7, 6]]),
-        any(Step::Attention(1, true), &[&[1, 4, 3], &[1, 4, 3], &[1, 4, 3]]),
-        any(Step::L2Normalize, &[&[4, 9]]),
-        any(Step::QuickGelu, &[&[33]]),
-    ];
-    for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
-        list.push(positive(Step::Binary(op), &[&[3, 1, 11], &[3, 1, 11]]));
-    }
-    list
-}
-
-impl Sample {
-    /// The inputs' values.
-    pub fn values(&self) -> Vec<Vec<f64>> {
-        let numel = |shape: &Vec<usize>| shape.iter().product();
-        self.shapes.iter().enumerate().map(|(i, shape)| values(self.domain, numel(shape), i as u64)).collect()
-    }
-
-    /// The inputs in a layout.
-    ///
-    /// # Errors
-    /// Whatever the backend says.
-    pub fn inputs<T: Tensor>(&self, layout: Layout, device: &T::Device) -> simseg_tensor::Result<Vec<T>> {
-        let pairs = self.values().into_iter().zip(&self.shapes);
-        pairs.map(|(values, shape)| layout.make(&values, shape, device)).collect()
-    }
-
-    fn name(&self) -> String {
-        format!(
-            "{}_{}",
-            self.step.name(),
-            self.shapes.iter().map(|s| format!("{s:?}")).collect::<String>().replace(' ', "")
-        )
     }
 }
 
@@ -170,8 +82,20 @@ pub fn value_cases<T: Tensor>(tolerance: Tolerance) -> Vec<Case<T>> {
             tolerance.compare("fused", &fused, &plain).map(|_| ())
         }));
     }
+    for golden in goldens() {
+        let name = format!("{}_is_that_of_pytorch", golden.name);
+        cases.push(Case::new(name, move |device| golden_values::<T>(&golden, device, tolerance)));
+    }
     cases.extend(promises(tolerance));
     cases
+}
+
+fn golden_values<T: Tensor>(golden: &Golden, device: &T::Device, tolerance: Tolerance) -> Result<(), String> {
+    let got = subject::values::<T>(golden, device).map_err(say)?.remove(0);
+    if got.shape != golden.shape {
+        return Err(format!("shape {:?}, expected {:?}", got.shape, golden.shape));
+    }
+    tolerance.compare("value", &got.values, &golden.values).map(|_| ())
 }
 
 fn tensor<T: Tensor>(values: &[f64], shape: &[usize], device: &T::Device) -> Result<T, String> {
@@ -309,6 +233,16 @@ pub fn gradient_cases<D: Differentiable>(tolerance: Tolerance, exact: bool) -> V
                 tolerance.compare(&format!("input {i}"), fused, plain)?;
             }
             Ok(())
+        }));
+    }
+    for golden in goldens() {
+        let name = format!("gradient_of_{}_is_that_of_pytorch", golden.name);
+        cases.push(Case::new(name, move |device| {
+            let got = subject::gradients::<D>(&golden, device).map_err(say)?;
+            for (i, (got, want)) in got.iter().zip(&golden.gradients).enumerate() {
+                tolerance.compare(&format!("input {i}"), got, want)?;
+            }
+            if got.len() == golden.gradients.len() { Ok(()) } else { Err(format!("{} gradients", got.len())) }
         }));
     }
     cases.extend(corners());

@@ -1,237 +1,266 @@
-//! Planted faults: a backend that is wrong in one known place, to show that the tests would notice.
-//!
-//! `Faulty<T>` forwards everything to `T` but for the fault of [`FAULTS`] that the current thread has planted ([`plant`]). Kernel faults change what an
-//! operation computes; rule faults change only the derivative of a fused hook.
+//! A backend with a planted [`Mistake`]: in a kernel, or in the adjoint of a hook. ([`crate::Misled`] has those of the derivative table.)
 
-use std::cell::Cell;
+use crate::mistake::Mistake::*;
+use crate::mistake::planted;
+use crate::wrapper::{differentiate_inside, forward};
+use simseg_tensor::{Attention, Binary, Element, Ops, Result, SharedSlice, Tensor, Unary};
 
-use simseg_tensor::{Attention, Binary, Element, Ops, Result, Tensor, Unary, hooks};
-
-/// Name of a fault and of the step it breaks.
-pub const FAULTS: [(&str, &str); 18] = [
-    ("sum misses the last value", "sum"),
-    ("operands of a difference swapped", "sub"),
-    ("operands of a quotient swapped", "div"),
-    ("product rounded to TF32 (10-bit mantissa)", "matmul"),
-    ("top-k off by one", "largest"),
-    ("scatter overwrites where it should add", "scatter_add"),
-    ("rows overwrite where they should add", "rows_add"),
-    ("slice starts one late", "slice"),
-    ("permute by the inverse", "permute"),
-    ("concat in reverse order", "concat"),
-    ("erf by its tanh approximation", "erf"),
-    ("layer norm with ε outside the root", "layer_norm"),
-    ("layer norm with the unbiased variance", "layer_norm"),
-    ("attention scaled by 1/d", "attention"),
-    ("causal mask off by one", "attention"),
-    ("softmax derivative without its mean", "softmax"),
-    ("layer norm derivative without its mean", "layer_norm"),
-    ("weight gradient not transposed", "linear"),
-];
-
-thread_local! {
-    static PLANTED: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-/// Plants a fault by its position in [`FAULTS`] for all work that this thread asks for; any other number plants none.
-///
-/// A number at run time, not a type: eighteen backends would be compiled otherwise.
-pub fn plant(fault: usize) {
-    PLANTED.set(fault);
-}
-
-fn planted() -> usize {
-    PLANTED.get()
-}
-
-/// A backend with the planted fault.
+/// A backend whose kernels are right but for the planted mistake.
 #[derive(Debug, Clone)]
 pub struct Faulty<T>(pub T);
 
+/// The settings as the inner backend takes them.
+fn inner<'a, T>(how: &Attention<'a, Faulty<T>>) -> Attention<'a, T> {
+    Attention { heads: how.heads, key_bias: how.key_bias.map(|bias| &bias.0), causal: how.causal }
+}
+
+/// `x` rounded to 10 bits of mantissa, if that is the mistake.
+fn tf32<T: Tensor>(x: &T) -> Result<T> {
+    if planted() != Some(Tf32) {
+        return Ok(x.clone());
+    }
+    let round = |x: f64| f64::from(f32::from_bits((x as f32).to_bits().saturating_add(0x1000) & !0x1fff));
+    let values: Vec<f64> = x.to_vec::<f64>()?.into_iter().map(round).collect();
+    T::from_host(&values, x.shape(), &x.device())
+}
+
+/// `√(2/π)·(x + 0.044715·x³)`, whose tanh passes for `erf(x/√2)`.
+fn cheap<T: Tensor>(x: &T) -> Result<T> {
+    let cubed = x.square()?.mul(x)?.scale(0.044_715)?;
+    x.add(&cubed)?.scale((2.0 / std::f64::consts::PI).sqrt())
+}
+
+/// A vector `[d]` as a row of `like`'s rank.
+fn row<T: Tensor>(x: &T, like: &T) -> Result<T> {
+    let mut shape = vec![1; like.rank()];
+    shape[like.rank() - 1] = x.width();
+    x.reshape(&shape)
+}
+
 impl<T: Tensor> Faulty<T> {
-    /// `x` rounded to a 10-bit mantissa.
-    fn tf32(x: &T) -> Result<T> {
-        let round = |x: f64| f64::from(f32::from_bits((x as f32).to_bits().saturating_add(0x1000) & !0x1fff));
-        let values: Vec<f64> = x.to_vec::<f64>()?.into_iter().map(round).collect();
-        T::from_host(&values, x.shape(), &x.device())
+    /// The result of an operation, unless it is the one to be nudged.
+    fn nudged(operation: &str, y: T) -> Result<Self> {
+        match planted() {
+            Some(Nudge(guilty)) if guilty == operation => y.affine(1.001, 1e-3).map(Self),
+            _ => Ok(Self(y)),
+        }
     }
 }
 
 impl<T: Tensor> Tensor for Faulty<T> {
-    type Device = T::Device;
-    type Index = T::Index;
+    forward!(host reshape);
 
-    fn from_host<E: Element>(data: &[E], shape: &[usize], device: &T::Device) -> Result<Self> {
-        T::from_host(data, shape, device).map(Self)
-    }
-    fn index_from_host(data: &[usize], shape: &[usize], device: &T::Device) -> Result<T::Index> {
-        T::index_from_host(data, shape, device)
-    }
-    fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
-        self.0.to_vec()
-    }
-    fn index_to_vec(index: &T::Index) -> Result<Vec<usize>> {
-        T::index_to_vec(index)
-    }
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-    fn device(&self) -> T::Device {
-        self.0.device()
+    fn from_shared(data: SharedSlice, shape: &[usize], device: &T::Device) -> Result<Self> {
+        T::from_shared(data, shape, device).map(Self)
     }
     fn unary(&self, op: Unary) -> Result<Self> {
-        if planted() == 10 && op == Unary::Erf {
-            // erf(x) ≈ tanh(2/√π·(x + 0.089·x³)): the cheap GELU.
-            let cubed = self.0.square()?.mul(&self.0)?.scale(0.044_715 * 2.0)?;
-            return Ok(Self(self.0.add(&cubed)?.scale(std::f64::consts::FRAC_2_SQRT_PI)?.tanh()?));
-        }
-        self.0.unary(op).map(Self)
+        let (name, y) = match op {
+            Unary::Affine { .. } => ("affine", self.0.unary(op)?),
+            Unary::Recip => ("recip", self.0.unary(op)?),
+            Unary::Sqrt => ("sqrt", self.0.unary(op)?),
+            Unary::Exp => ("exp", self.0.unary(op)?),
+            Unary::Log => ("log", self.0.unary(op)?),
+            Unary::Tanh => ("tanh", self.0.unary(op)?),
+            Unary::Sigmoid => ("sigmoid", self.0.unary(op)?),
+            Unary::Erf if planted() == Some(ErfByTanh) => {
+                ("erf", cheap(&self.0.scale(std::f64::consts::SQRT_2)?)?.tanh()?)
+            }
+            Unary::Erf => ("erf", self.0.unary(op)?),
+            Unary::Clamp { .. } => ("clamp", self.0.unary(op)?),
+            Unary::Inside { .. } => ("inside", self.0.unary(op)?),
+        };
+        Self::nudged(name, y)
     }
     fn binary(&self, op: Binary, rhs: &Self) -> Result<Self> {
-        let swap = (planted() == 1 && op == Binary::Sub) || (planted() == 2 && op == Binary::Div);
-        if swap { rhs.0.binary(op, &self.0).map(Self) } else { self.0.binary(op, &rhs.0).map(Self) }
+        let (name, swapped) = match op {
+            Binary::Add => ("add", false),
+            Binary::Sub => ("sub", planted() == Some(DifferenceSwapped)),
+            Binary::Mul => ("mul", false),
+            Binary::Div => ("div", planted() == Some(QuotientSwapped)),
+        };
+        Self::nudged(name, if swapped { rhs.0.binary(op, &self.0)? } else { self.0.binary(op, &rhs.0)? })
     }
     fn matmul(&self, rhs: &Self) -> Result<Self> {
-        if planted() == 3 {
-            return Self::tf32(&self.0)?.matmul(&Self::tf32(&rhs.0)?).map(Self);
-        }
-        self.0.matmul(&rhs.0).map(Self)
+        Self::nudged("matmul", tf32(&self.0)?.matmul(&tf32(&rhs.0)?)?)
     }
     fn sum(&self, axis: usize) -> Result<Self> {
-        match self.shape().get(axis) {
-            Some(&len) if planted() == 0 && len > 1 => self.0.slice(axis, 0, len - 1)?.sum(axis).map(Self),
-            _ => self.0.sum(axis).map(Self),
-        }
-    }
-    fn reshape(&self, shape: &[usize]) -> Result<Self> {
-        self.0.reshape(shape).map(Self)
+        let y = match self.shape().get(axis) {
+            Some(&len) if planted() == Some(SumMissesTheLast) && len > 1 => {
+                self.0.slice(axis, 0, len - 1)?.sum(axis)?
+            }
+            _ => self.0.sum(axis)?,
+        };
+        Self::nudged("sum", y)
     }
     fn permute(&self, axes: &[usize]) -> Result<Self> {
         let mut inverse = vec![0; axes.len()];
-        if planted() == 8 && axes.iter().all(|&axis| axis < axes.len()) {
+        if planted() == Some(PermuteByTheInverse) && axes.iter().all(|&axis| axis < axes.len()) {
             axes.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
-            return self.0.permute(&inverse).map(Self);
+            let shape: Vec<usize> = axes.iter().map(|&axis| self.shape()[axis]).collect();
+            return self.0.permute(&inverse)?.reshape(&shape).map(Self);
         }
         self.0.permute(axes).map(Self)
     }
     fn expand(&self, shape: &[usize]) -> Result<Self> {
-        self.0.expand(shape).map(Self)
+        Self::nudged("expand", self.0.expand(shape)?)
     }
     fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
-        let late = planted() == 7 && self.shape().get(axis).is_some_and(|&bound| start.saturating_add(len) < bound);
-        self.0.slice(axis, start.saturating_add(usize::from(late)), len).map(Self)
+        let more = self.shape().get(axis).is_some_and(|&bound| start.saturating_add(len) < bound);
+        let late = usize::from(planted() == Some(SliceStartsLate) && more);
+        self.0.slice(axis, start.saturating_add(late), len).map(Self)
     }
     fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
         let mut parts: Vec<&T> = parts.iter().map(|part| &part.0).collect();
-        if planted() == 9 {
+        if planted() == Some(ConcatReversed) {
             parts.reverse();
         }
         T::concat(&parts, axis).map(Self)
     }
     fn topk(&self, k: usize, axis: usize) -> Result<T::Index> {
-        if planted() == 4 && self.shape().get(axis).is_some_and(|&len| k < len) {
-            let index = self.0.topk(k + 1, axis)?;
-            let mut shape = self.shape().to_vec();
-            shape[axis] = k;
-            // Ranks 2 to k+1, read through a tensor of positions.
-            let wide = [&shape[..axis], &[k + 1], &shape[axis + 1..]].concat();
-            let positions: Vec<f64> = T::index_to_vec(&index)?.into_iter().map(|i| i as f64).collect();
-            let late = T::from_host(&positions, &wide, &self.device())?.slice(axis, 1, k)?.to_vec::<f64>()?;
-            let late: Vec<usize> = late.into_iter().map(|i| i as usize).collect();
-            return T::index_from_host(&late, &shape, &self.device());
+        if planted() != Some(TopkOffByOne) || self.shape().get(axis).is_none_or(|&len| k >= len) {
+            return self.0.topk(k, axis);
         }
-        self.0.topk(k, axis)
+        // Ranks 2 to k + 1, read through a tensor of positions.
+        let index = self.0.topk(k + 1, axis)?;
+        let mut shape = self.shape().to_vec();
+        shape[axis] = k + 1;
+        let positions: Vec<f64> = T::index_to_vec(&index)?.into_iter().map(|i| i as f64).collect();
+        let late = T::from_host(&positions, &shape, &self.device())?.slice(axis, 1, k)?;
+        let late: Vec<usize> = late.to_vec::<f64>()?.into_iter().map(|i| i as usize).collect();
+        shape[axis] = k;
+        T::index_from_host(&late, &shape, &self.device())
     }
     fn gather(&self, axis: usize, index: &T::Index) -> Result<Self> {
-        self.0.gather(axis, index).map(Self)
+        let y = match self.shape().get(axis) {
+            Some(&len) if planted() == Some(GatherOffByOne) && len > 1 => {
+                let turned = T::concat(&[&self.0.slice(axis, 1, len - 1)?, &self.0.slice(axis, 0, 1)?], axis)?;
+                turned.gather(axis, index)?
+            }
+            _ => self.0.gather(axis, index)?,
+        };
+        Self::nudged("gather", y)
     }
     fn scatter_add(&self, axis: usize, index: &T::Index, src: &Self) -> Result<Self> {
-        if planted() == 5 {
-            // What lies at the target is lost; repeated positions keep the mean of what they were given.
-            let zeros = self.0.zeros_like()?;
-            let ones = src.0.zeros_like()?.shift(1.0)?;
-            let count = zeros.scatter_add(axis, index, &ones)?;
-            let keep = count.affine(-1.0, 1.0)?.clamp(0.0, 1.0)?.mul(&self.0)?;
-            let mean = zeros.scatter_add(axis, index, &src.0)?.div(&count.clamp(1.0, f64::MAX)?)?;
-            return keep.add(&mean).map(Self);
+        if planted() != Some(ScatterOverwrites) {
+            return Self::nudged("scatter_add", self.0.scatter_add(axis, index, &src.0)?);
         }
-        self.0.scatter_add(axis, index, &src.0).map(Self)
+        // What lies at the target is lost.
+        let hit = self.0.zeros_like()?.scatter_add(axis, index, &src.0.zeros_like()?.shift(1.0)?)?;
+        let keep = hit.affine(-1.0, 1.0)?.clamp(0.0, 1.0)?.mul(&self.0)?;
+        keep.scatter_add(axis, index, &src.0).map(Self)
     }
     fn rows(&self, index: &T::Index) -> Result<Self> {
-        self.0.rows(index).map(Self)
+        Self::nudged("rows", self.0.rows(index)?)
     }
     fn rows_add(&self, index: &T::Index, src: &Self) -> Result<Self> {
-        if planted() == 6 {
-            let zeros = self.0.zeros_like()?;
-            let count = zeros.rows_add(index, &src.0.zeros_like()?.shift(1.0)?)?;
-            let mean = zeros.rows_add(index, &src.0)?.div(&count.clamp(1.0, f64::MAX)?)?;
-            return self.0.add(&mean).map(Self);
+        if planted() != Some(RowsOverwrite) {
+            return Self::nudged("rows_add", self.0.rows_add(index, &src.0)?);
         }
-        self.0.rows_add(index, &src.0).map(Self)
+        // Of repeated rows the mean is left.
+        let zeros = self.0.zeros_like()?;
+        let count = zeros.rows_add(index, &src.0.zeros_like()?.shift(1.0)?)?;
+        let mean = zeros.rows_add(index, &src.0)?.div(&count.clamp(1.0, f64::MAX)?)?;
+        self.0.add(&mean).map(Self)
     }
 
-    fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
-        let axis = self.rank().saturating_sub(1);
-        let d = self.width() as f64;
-        match planted() {
-            11 | 12 => {
-                let centred = self.0.sub(&self.0.mean(axis)?)?;
-                let variance = centred.square()?.mean(axis)?;
-                let deviation = match planted() {
-                    11 => variance.sqrt()?.shift(eps)?,
-                    _ => variance.scale(d / (d - 1.0))?.shift(eps)?.sqrt()?,
-                };
-                let mut shape = vec![1; self.rank()];
-                shape[axis] = self.width();
-                let scaled = centred.div(&deviation)?.mul(&weight.0.reshape(&shape)?)?;
-                scaled.add(&bias.0.reshape(&shape)?).map(Self)
-            }
-            _ => hooks::layer_norm(self, weight, bias, eps),
-        }
-    }
-    fn attention(&self, keys: &Self, values: &Self, how: Attention<'_, Self>) -> Result<Self> {
-        let key_bias = how.key_bias.map(|bias| &bias.0);
-        let inner = Attention { heads: how.heads, key_bias, causal: how.causal };
-        let c = (self.width() / how.heads.max(1)) as f64;
-        match planted() {
-            13 => self.0.scale(1.0 / c.sqrt())?.attention(&keys.0, &values.0, inner).map(Self),
-            14 if how.causal => {
-                // Every query also sees the next key: the mask of a sequence that is one longer.
-                let n = self.shape()[1];
-                let grow = |x: &T| T::concat(&[&x.slice(1, 0, 1)?, x], 1);
-                let wide = grow(&self.0)?;
-                let long = |x: &T| T::concat(&[x, &x.slice(1, n - 1, 1)?], 1);
-                let out = wide.attention(&long(&keys.0)?, &long(&values.0)?, inner)?;
-                out.slice(1, 1, n).map(Self)
-            }
-            _ => hooks::attention(self, keys, values, how),
-        }
-    }
-    fn softmax_grad(&self, grad: &Self) -> Result<Self> {
-        if planted() == 15 {
-            return self.0.mul(&grad.0).map(Self);
-        }
-        hooks::softmax_grad(self, grad)
-    }
-    fn layer_norm_grad(&self, weight: &Self, eps: f64, grad: &Self) -> Result<(Self, Self, Self)> {
-        let (dx, dw, db) = hooks::layer_norm_grad(self, weight, eps, grad)?;
-        if planted() != 16 {
-            return Ok((dx, dw, db));
-        }
-        let axis = self.rank() - 1;
-        let mut shape = vec![1; self.rank()];
-        shape[axis] = self.width();
-        let centred = self.0.sub(&self.0.mean(axis)?)?;
-        let inverse = centred.square()?.mean(axis)?.shift(eps)?.sqrt()?.recip()?;
-        let missing = grad.0.mul(&weight.0.reshape(&shape)?)?.mean(axis)?.mul(&inverse)?;
-        Ok((Self(dx.0.add(&missing)?), dw, db))
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        let y = tf32(&self.0)?.linear(&tf32(&weight.0)?, bias.map(|bias| &bias.0))?;
+        Self::nudged("linear", y)
     }
     fn linear_grad(&self, weight: &Self, grad: &Self, wants_input: bool) -> Result<(Option<Self>, Self, Self)> {
-        let (dx, dw, db) = hooks::linear_grad(self, weight, grad, wants_input)?;
-        if planted() != 17 {
-            return Ok((dx, dw, db));
+        let (dx, dw, db) = self.0.linear_grad(&weight.0, &grad.0, wants_input)?;
+        let turned = planted() == Some(LinearGradNotTransposed);
+        let dw = if turned { dw.t()?.reshape(dw.shape())? } else { dw };
+        Ok((dx.map(Self), Self(dw), Self(db)))
+    }
+    fn softmax(&self) -> Result<Self> {
+        let wrong = planted() == Some(SoftmaxOverTheWrongAxis) && self.rank() > 1;
+        Self::nudged("softmax", if wrong { self.0.t()?.softmax()?.t()? } else { self.0.softmax()? })
+    }
+    fn softmax_grad(&self, grad: &Self) -> Result<Self> {
+        let wrong = planted() == Some(SoftmaxGradWithoutMean);
+        if wrong { self.0.mul(&grad.0).map(Self) } else { self.0.softmax_grad(&grad.0).map(Self) }
+    }
+    fn log_softmax(&self) -> Result<Self> {
+        Self::nudged("log_softmax", self.0.log_softmax()?)
+    }
+    fn log_softmax_grad(&self, grad: &Self) -> Result<Self> {
+        self.0.log_softmax_grad(&grad.0).map(Self)
+    }
+    fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
+        let (axis, d) = (self.rank().saturating_sub(1), self.width() as f64);
+        let spread = || -> Result<(T, T)> {
+            let centred = self.0.sub(&self.0.mean(axis)?)?;
+            let variance = centred.square()?.mean(axis)?;
+            Ok((centred, variance))
+        };
+        let (centred, deviation) = match planted() {
+            Some(LayerNormEpsOutsideTheRoot) => {
+                let (centred, variance) = spread()?;
+                (centred, variance.sqrt()?.shift(eps)?)
+            }
+            Some(LayerNormUnbiased) => {
+                let (centred, variance) = spread()?;
+                (centred, variance.scale(d / (d - 1.0))?.shift(eps)?.sqrt()?)
+            }
+            _ => return Self::nudged("layer_norm", self.0.layer_norm(&weight.0, &bias.0, eps)?),
+        };
+        let scaled = centred.div(&deviation)?.mul(&row(&weight.0, &self.0)?)?;
+        scaled.add(&row(&bias.0, &self.0)?).map(Self)
+    }
+    fn layer_norm_grad(&self, weight: &Self, eps: f64, grad: &Self) -> Result<(Self, Self, Self)> {
+        let (mut dx, dw, db) = self.0.layer_norm_grad(&weight.0, eps, &grad.0)?;
+        if planted() == Some(LayerNormGradWithoutMean) {
+            let axis = self.rank() - 1;
+            let centred = self.0.sub(&self.0.mean(axis)?)?;
+            let inverse = centred.square()?.mean(axis)?.shift(eps)?.sqrt()?.recip()?;
+            dx = dx.add(&grad.0.mul(&row(&weight.0, &self.0)?)?.mean(axis)?.mul(&inverse)?)?;
         }
-        let shape = dw.shape().to_vec();
-        Ok((dx, dw.t()?.reshape(&shape)?, db))
+        Ok((Self(dx), Self(dw), Self(db)))
+    }
+    fn gelu(&self) -> Result<Self> {
+        if planted() == Some(GeluByTanh) {
+            return self.0.mul(&cheap(&self.0)?.tanh()?.affine(0.5, 0.5)?).map(Self);
+        }
+        Self::nudged("gelu", self.0.gelu()?)
+    }
+    fn gelu_grad(&self, grad: &Self) -> Result<Self> {
+        if planted() == Some(GeluGradWithoutDensity) {
+            let cdf = self.0.scale(std::f64::consts::FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?;
+            return grad.0.mul(&cdf).map(Self);
+        }
+        self.0.gelu_grad(&grad.0).map(Self)
+    }
+    fn attention(&self, keys: &Self, values: &Self, how: Attention<'_, Self>) -> Result<Self> {
+        let (q, k, v, settings) = (&self.0, &keys.0, &values.0, inner(&how));
+        let c = (self.width() / how.heads.max(1)) as f64;
+        let y = match planted() {
+            Some(AttentionScaledTwice) => q.scale(1.0 / c.sqrt())?.attention(k, v, settings)?,
+            Some(PaddingLeaks) => q.attention(k, v, Attention { key_bias: None, ..settings })?,
+            Some(CausalMaskOffByOne) if how.causal && how.key_bias.is_none() => {
+                // Every query also sees the next key: the mask of a sequence that is one longer.
+                let n = self.shape()[1];
+                let front = T::concat(&[&q.slice(1, 0, 1)?, q], 1)?;
+                let back = |x: &T| T::concat(&[x, &x.slice(1, n - 1, 1)?], 1);
+                front.attention(&back(k)?, &back(v)?, settings)?.slice(1, 1, n)?
+            }
+            _ => tf32(q)?.attention(&tf32(k)?, &tf32(v)?, settings)?,
+        };
+        Self::nudged("attention", y)
+    }
+    fn attention_grad(
+        &self,
+        keys: &Self,
+        values: &Self,
+        how: Attention<'_, Self>,
+        grad: &Self,
+    ) -> Result<(Self, Self, Self)> {
+        let (mut dq, dk, dv) = self.0.attention_grad(&keys.0, &values.0, inner(&how), &grad.0)?;
+        if planted() == Some(AttentionGradWithoutScale) {
+            dq = dq.scale(((self.width() / how.heads) as f64).sqrt())?;
+        }
+        Ok((Self(dq), Self(dk), Self(dv)))
     }
 }
+
+differentiate_inside!(Faulty);

@@ -3,7 +3,8 @@
 //! A well-known ndarray backend reordered the elements of shared permuted tensors from 32 elements on; another's product
 //! of a transposed view was silently wrong. Lengths 1, 33 and 1025 lie just beside what kernels are blocked for.
 
-use simseg_tensor::{Ops, Result, Tensor, random};
+use simseg_tensor::{Element, Ops, Result, Tensor, random};
+use std::fmt;
 
 /// The ways to lay out the same values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Layout {
     ///
     /// # Errors
     /// Whatever the backend says.
-    pub fn make<T: Tensor>(self, values: &[f64], shape: &[usize], device: &T::Device) -> Result<T> {
+    pub fn make<T: Tensor>(self, values: &[impl Element], shape: &[usize], device: &T::Device) -> Result<T> {
         let plain = T::from_host(values, shape, device)?;
         let reversed: Vec<usize> = (0..shape.len()).rev().collect();
         match self {
@@ -52,6 +53,17 @@ impl Layout {
                 Ok(plain)
             }
         }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Contiguous => "contiguous",
+            Self::Permuted => "stored permuted",
+            Self::Sliced => "cut out of a larger one",
+            Self::Shared => "shared with a view",
+        })
     }
 }
 

@@ -96,7 +96,11 @@ fn within(op: &'static str, index: &NaiveIndex, bound: usize) -> Result<()> {
 }
 
 fn check_len(op: &'static str, len: usize, shape: &[usize]) -> Result<()> {
-    if len == shape.iter().product() { Ok(()) } else { bad(op, &[len], shape, "as many values as the shape holds") }
+    if len == shape.iter().product::<usize>() {
+        Ok(())
+    } else {
+        bad(op, &[len], shape, "as many values as the shape holds")
+    }
 }
 
 impl Tensor for NaiveTensor {
@@ -137,15 +141,8 @@ impl Tensor for NaiveTensor {
                 Unary::Tanh => x.tanh(),
                 Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
                 Unary::Erf => libm::erf(x),
-                Unary::Clamp { low, high } => {
-                    if x < low {
-                        low
-                    } else if x > high {
-                        high
-                    } else {
-                        x
-                    }
-                }
+                Unary::Clamp { low, high } if !x.is_nan() => x.max(low).min(high),
+                Unary::Clamp { .. } => x,
                 Unary::Inside { low, high } => f64::from(u8::from(low <= x && x <= high)),
             }
         }))
@@ -175,10 +172,12 @@ impl Tensor for NaiveTensor {
         if !fits {
             return bad("matmul", &self.shape, &rhs.shape, "[…, m, k] and […, k, n] with equal leading axes");
         }
-        let shape = with(&self.shape, rank - 1, rhs.shape[rank - 1]);
-        Ok(Self::make(&shape, |position| {
-            let term = |k| self.at(&with(position, rank - 1, k)) * rhs.at(&with(position, rank - 2, k));
-            (0..self.shape[rank - 1]).map(term).sum()
+        let (m, k, n) = (self.shape[rank - 2], self.shape[rank - 1], rhs.shape[rank - 1]);
+        Ok(Self::make(&with(&self.shape, rank - 1, n), |position| {
+            let (i, j) = (position[rank - 2], position[rank - 1]);
+            let batch = offset(&self.shape[..rank - 2], &position[..rank - 2]);
+            let (row, column) = (&self.values[(batch * m + i) * k..][..k], &rhs.values[batch * k * n..]);
+            (0..k).map(|l| row[l] * column[l * n + j]).sum()
         }))
     }
     fn sum(&self, axis: usize) -> Result<Self> {

@@ -1,6 +1,6 @@
 //! Every operation as data: one enum that covers all primitives and hooks, so that cases and random programs are lists.
 
-use simseg_tensor::{Attention, Binary, Ops, Result, Tensor, Unary};
+use simseg_tensor::{Attention, Binary, Ops, PADDING, Result, Tensor, Unary};
 use std::fmt;
 
 /// One operation with its settings.
@@ -25,7 +25,7 @@ pub enum Step {
     /// Along an axis.
     Concat(usize),
     /// `gather(topk(k, axis))`: the `k` largest, largest first.
-    Largest(usize, usize),
+    Topk(usize, usize),
     /// `(axis, positions, shape of the index)`
     Gather(usize, Vec<usize>, Vec<usize>),
     /// `(axis, positions, shape of the index)`
@@ -44,10 +44,19 @@ pub enum Step {
     LayerNorm(f64),
     /// Exact.
     Gelu,
-    /// `(heads, causal)`; a fourth input is the key bias.
-    Attention(usize, bool),
+    /// Of queries, keys and values.
+    Attention {
+        /// Heads.
+        heads: usize,
+        /// Whether queries see earlier keys only.
+        causal: bool,
+        /// How many keys of each item are real, if not all are: the others are hidden by a key bias.
+        lengths: Option<Vec<usize>>,
+    },
     /// A formula of [`Ops`].
     L2Normalize,
+    /// A formula of [`Ops`].
+    L2NormalizePooled,
     /// A formula of [`Ops`].
     QuickGelu,
 }
@@ -69,7 +78,7 @@ impl Step {
             Self::Expand(shape) => x[0].expand(shape),
             Self::Slice(axis, start, len) => x[0].slice(*axis, *start, *len),
             Self::Concat(axis) => T::concat(x, *axis),
-            Self::Largest(k, axis) => x[0].gather(*axis, &x[0].topk(*k, *axis)?),
+            Self::Topk(k, axis) => x[0].gather(*axis, &x[0].topk(*k, *axis)?),
             Self::Gather(axis, positions, shape) => x[0].gather(*axis, &index(positions, shape)?),
             Self::ScatterAdd(axis, positions, shape) => x[0].scatter_add(*axis, &index(positions, shape)?, x[1]),
             Self::Rows(positions) => x[0].rows(&index(positions, &[positions.len()])?),
@@ -79,11 +88,12 @@ impl Step {
             Self::LogSoftmax => x[0].log_softmax(),
             Self::LayerNorm(eps) => x[0].layer_norm(x[1], x[2], *eps),
             Self::Gelu => x[0].gelu(),
-            Self::Attention(heads, causal) => {
-                let how = Attention { heads: *heads, key_bias: x.get(3).copied(), causal: *causal };
-                x[0].attention(x[1], x[2], how)
+            Self::Attention { heads, causal, lengths } => {
+                let key_bias = lengths.as_ref().map(|lengths| key_bias(lengths, x[1])).transpose()?;
+                x[0].attention(x[1], x[2], Attention { heads: *heads, key_bias: key_bias.as_ref(), causal: *causal })
             }
             Self::L2Normalize => x[0].l2_normalize(),
+            Self::L2NormalizePooled => x[0].l2_normalize_pooled(),
             Self::QuickGelu => x[0].quick_gelu(),
         }
     }
@@ -107,9 +117,16 @@ impl Step {
     pub fn is_hook(&self) -> bool {
         matches!(
             self,
-            Self::Linear | Self::Softmax | Self::LogSoftmax | Self::LayerNorm(_) | Self::Gelu | Self::Attention(..)
+            Self::Linear | Self::Softmax | Self::LogSoftmax | Self::LayerNorm(_) | Self::Gelu | Self::Attention { .. }
         )
     }
+}
+
+/// 0 for the first `lengths[i]` keys `[b, m, d]` of item `i`, [`PADDING`] for the others: `[b, m]`.
+fn key_bias<T: Tensor>(lengths: &[usize], keys: &T) -> Result<T> {
+    let [b, m, _] = keys.dims()?;
+    let bias = |i: usize| if i % m < lengths.get(i / m).copied().unwrap_or(m) { 0.0 } else { PADDING };
+    T::from_host(&(0..b * m).map(bias).collect::<Vec<_>>(), &[b, m], &keys.device())
 }
 
 impl fmt::Display for Step {
@@ -123,13 +140,17 @@ impl fmt::Display for Step {
                 write!(f, "{name}{list:?}")
             }
             Self::Slice(axis, start, len) => write!(f, "{name}[axis {axis}, {start}..{}]", start + len),
-            Self::Largest(k, axis) => write!(f, "{name}[{k} along axis {axis}]"),
+            Self::Topk(k, axis) => write!(f, "{name}[{k} along axis {axis}]"),
             Self::Gather(axis, positions, _) | Self::ScatterAdd(axis, positions, _) => {
                 write!(f, "{name}[axis {axis}, at {positions:?}]")
             }
             Self::LayerNorm(eps) => write!(f, "{name}[ε {eps}]"),
-            Self::Attention(heads, causal) => {
-                write!(f, "{name}[{heads} heads{}]", if *causal { ", causal" } else { "" })
+            Self::Attention { heads, causal, lengths } => {
+                write!(f, "{name}[{heads} heads{}", if *causal { ", causal" } else { "" })?;
+                match lengths {
+                    Some(lengths) => write!(f, ", {lengths:?} real keys]"),
+                    None => f.write_str("]"),
+                }
             }
             _ => f.write_str(&name),
         }

@@ -1,8 +1,9 @@
 //! How far two results may lie apart: a name, a reason, and a comparison that can fail.
 
+use crate::difference::Difference;
 use std::fmt;
 
-/// An allowed difference, relative to the larger of 1 and the largest wanted value.
+/// An allowed difference, relative to the largest wanted value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
     /// What it is for.
@@ -11,24 +12,32 @@ pub struct Tolerance {
     pub reason: &'static str,
     /// The largest difference allowed.
     pub limit: f64,
+    /// Where all values are smaller than this, differences are relative to this.
+    pub floor: f64,
 }
 
 /// f64 kernels against plain loops: only the order of sums differs.
 pub const F64: Tolerance =
-    Tolerance { name: "f64", reason: "sums of up to a few thousand terms in another order", limit: 1e-12 };
+    Tolerance { name: "f64", reason: "sums of up to a few thousand terms in another order", limit: 1e-12, floor: 1.0 };
 
 /// f32 kernels against f64 loops.
 pub const F32: Tolerance = Tolerance {
     name: "f32",
     reason: "24-bit mantissa, sums of up to a thousand terms, short polynomials",
     limit: 2e-5,
+    floor: 1.0,
 };
+
+/// libtorch's mixed precision against f64 loops.
+pub const BF16: Tolerance =
+    Tolerance { name: "bf16", reason: "8-bit mantissa in operands and results of products", limit: 2e-2, floor: 1.0 };
 
 /// Derivatives against central differences of fourth order in f64.
 pub const DIFFERENCES: Tolerance = Tolerance {
     name: "central differences",
     reason: "h = 1e-3: truncation h⁴ and rounding ε/h are both near 1e-12",
     limit: 1e-7,
+    floor: 1.0,
 };
 
 impl Tolerance {
@@ -40,22 +49,13 @@ impl Tolerance {
         if got.len() != want.len() {
             return Err(format!("{what}: {} values, expected {}", got.len(), want.len()));
         }
-        let scale = want.iter().fold(1.0f64, |scale, x| scale.max(x.abs()));
-        let mut worst = (0.0, 0);
-        for (i, (a, b)) in got.iter().zip(want).enumerate() {
-            let difference = (a - b).abs() / scale;
-            if !difference.is_finite() {
-                return Err(format!("{what}: value {i} is {a}, expected {b}"));
-            }
-            if difference > worst.0 {
-                worst = (difference, i);
-            }
-        }
-        let (difference, i) = worst;
-        if difference <= self.limit {
-            return Ok(difference);
-        }
-        Err(format!("{what}: value {i} is {}, expected {}: off by {difference:.1e}, allowed {self}", got[i], want[i]))
+        let found = Difference::between(got, want, &[want.len()], self.floor);
+        if self.allows(&found) { Ok(found.rel) } else { Err(format!("{what}: value {found}, allowed {self}")) }
+    }
+
+    /// Whether a difference is allowed.
+    pub fn allows(&self, difference: &Difference) -> bool {
+        difference.rel <= self.limit
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn every_tolerance_rejects_twice_its_limit_and_what_is_no_number() {
-        for tolerance in [F64, F32, DIFFERENCES] {
+        for tolerance in [F64, F32, BF16, DIFFERENCES] {
             let want = [3.0, -1.0];
             let off = |factor: f64| [3.0, -1.0 + factor * tolerance.limit * 3.0];
             assert!(tolerance.compare("x", &off(0.5), &want).is_ok());

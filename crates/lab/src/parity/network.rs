@@ -1,0 +1,196 @@
+//! A model and a batch that fits it: scenes of the model's own size, captions by its own tokenizer.
+
+use super::Options;
+use crate::corpus;
+use crate::experiment::{Experiment, Training};
+use crate::failure::{Failure, Outcome};
+use crate::model_dir::{self, Card};
+use crate::state::State;
+use crate::train;
+use simseg_data::{Scene, SceneConfig, Tokenizer, World};
+use simseg_model::{AdamW, DualEncoder, TokenBatch, nce};
+use simseg_tensor::{Differentiable, Error, Ops, Parameter, Result, Tap, Tensor};
+use simseg_testkit::Subject;
+use simseg_testkit::hostile::Layout;
+use simseg_testkit::subject::Input;
+use std::path::Path;
+
+/// The settings of training: the small world's.
+const EXPERIMENT: &str = include_str!("../../../../experiments/quick.toml");
+/// Training steps that are compared, where the model is small enough.
+const STEPS: u64 = 20;
+/// Pairs per step, likewise.
+const PAIRS: usize = 8;
+/// Multiply-adds that are done in about a minute: by plain loops, and by real kernels.
+const MINUTE: [f64; 2] = [5e9, 1e12];
+
+/// A model with its weights, and pairs to show it.
+pub struct Network {
+    card: Card,
+    layout: DualEncoder<Parameter>,
+    weights: Vec<Input>,
+    scenes: Vec<Scene>,
+    captions: Vec<Vec<u32>>,
+    pad: u32,
+    pairs: usize,
+    steps: u64,
+    training: Training,
+}
+
+/// What training left.
+pub struct Steps {
+    /// Before each step.
+    pub losses: Vec<f64>,
+    /// All parameters after the first step.
+    pub updated: Vec<f64>,
+}
+
+impl Network {
+    /// The model of a directory, or a fresh small one.
+    ///
+    /// # Errors
+    /// If the directory holds no model, or one that would take the other backend hours.
+    pub fn load<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Self> {
+        let (card, model, tokenizer, training) = match &options.model {
+            Some(folder) => {
+                let loaded = model_dir::load::<T>(folder, device)?;
+                (loaded.card, loaded.model, loaded.tokenizer, fresh()?.1)
+            }
+            None => {
+                let (mut card, training) = fresh()?;
+                let tokenizer = corpus::tokenizer();
+                card.model.text.vocabulary = tokenizer.vocabulary();
+                (card, DualEncoder::layout(&card.model).init::<T>(0, device)?, tokenizer, training)
+            }
+        };
+        let input = |(_, x): (String, T)| -> Outcome<Input> {
+            Ok(Input { shape: x.shape().to_vec(), values: x.to_f32()?, layout: Layout::Contiguous })
+        };
+        let weights = model.parameters().into_iter().map(input).collect::<Outcome<Vec<_>>>()?;
+        let (pairs, steps) = affordable(options, &card, &weights)?;
+        let layout = DualEncoder::layout(&card.model);
+        let (scenes, captions) = pairs_for(&card, &tokenizer, pairs as u64 * STEPS)?;
+        Ok(Self { card, layout, weights, scenes, captions, pad: tokenizer.pad(), pairs, steps, training })
+    }
+
+    /// Names and shapes of the parameters.
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        self.layout.parameters().into_iter().map(|(name, parameter)| (name, parameter.shape)).collect()
+    }
+
+    /// The pairs that step `step` sees.
+    fn batch<T: Tensor>(&self, step: u64, device: &T::Device) -> Result<(T, TokenBatch)> {
+        let picks = step as usize * self.pairs..(step as usize + 1) * self.pairs;
+        let scenes: Vec<&Scene> = self.scenes[picks.clone()].iter().collect();
+        let pixels =
+            corpus::pixels(&scenes, device).map_err(|failure| Error::setting("pixels", failure.to_string()))?;
+        Ok((pixels, TokenBatch::new(&self.captions[picks], self.pad, 0)?))
+    }
+
+    /// A few steps of training.
+    ///
+    /// # Errors
+    /// Whatever the backend says.
+    pub fn train<D: Differentiable>(&self, device: &D::Device) -> Outcome<Steps> {
+        let model = self.layout.with(simseg_testkit::subject::inputs::<D>(self, device)?)?;
+        let values: Vec<D> = model.parameters().into_iter().map(|(_, value)| value).collect();
+        let optimiser = AdamW::new(self.training.adamw, &values)?;
+        let mut state = State { model, optimiser, seconds: 0.0 };
+        let aligner = self.card.aligner.train::<D>();
+        let (mut losses, mut updated) = (vec![], vec![]);
+        for step in 0..self.steps {
+            let (pixels, captions) = self.batch::<D>(step, device)?;
+            let rate = self.training.schedule.rate_at(step + 1, STEPS);
+            losses.push(train::step(&mut state, &*aligner, (&pixels, &captions), self.training.label_smoothing, rate)?);
+            if step == 0 {
+                let values = state.model.parameters().into_iter().map(|(_, value)| value.to_vec::<f64>());
+                updated = values.collect::<Result<Vec<_>>>()?.concat();
+            }
+        }
+        Ok(Steps { losses, updated })
+    }
+}
+
+/// The smallest form of the small world's model, and how it is trained.
+fn fresh() -> Outcome<(Card, Training)> {
+    let overrides = [
+        "training.scenes=256",
+        "training.batch=8",
+        "training.schedule.warmup=5",
+        "world.image_size=32",
+        "model.image.image_size=32",
+        "model.projection=16",
+        "model.image.width=24",
+        "model.text.width=24",
+    ];
+    let experiment = Experiment::parse(Path::new("quick.toml"), EXPERIMENT, &overrides.map(str::to_owned))?;
+    let (_, settings) = experiment.variants.last().ok_or_else(|| Failure::input("quick.toml", "expected a variant"))?;
+    Ok((Card { model: settings.model, aligner: settings.aligner }, settings.training))
+}
+
+/// Pairs per step and steps that take about a minute.
+fn affordable(options: &Options, card: &Card, weights: &[Input]) -> Outcome<(usize, u64)> {
+    // A product for every weight and token; twice as much again on the way back.
+    let parameters: f64 = weights.iter().map(|input| input.values.len() as f64).sum();
+    let image = card.model.image;
+    let tokens = (image.image_size / image.patch).pow(2) as f64;
+    let pair = 3.0 * parameters * tokens;
+    let most = MINUTE[usize::from(!options.plain_loops)];
+    let pairs = if pair * PAIRS as f64 * STEPS as f64 <= most { PAIRS } else { 2 };
+    let steps = (most / (pair * pairs as f64)) as u64;
+    match &options.model {
+        Some(folder) if steps == 0 && options.plain_loops => {
+            let minutes = 3.0 * pair * pairs as f64 / most;
+            let text = format!("plain loops would take about {minutes:.0} minutes for this model; use --against tch");
+            Err(Failure::file(folder, text))
+        }
+        _ => Ok((pairs, steps.clamp(1, STEPS))),
+    }
+}
+
+/// Scenes of the model's own size with their captions in its own tokens, cut where they are too long for it.
+fn pairs_for(card: &Card, tokenizer: &Tokenizer, count: u64) -> Outcome<(Vec<Scene>, Vec<Vec<u32>>)> {
+    let world = SceneConfig { image_size: card.model.image.image_size, ..SceneConfig::default() };
+    let scenes: Vec<Scene> = World::new(world, 0)?.scenes(0..count);
+    let most = card.model.text.positions;
+    let encode =
+        |scene: &Scene| tokenizer.encode(&scene.caption, most).map_err(|error| Failure::input(&scene.caption, error));
+    let captions = scenes.iter().map(encode).collect::<Outcome<_>>()?;
+    Ok((scenes, captions))
+}
+
+/// Keeps every named intermediate.
+struct Recorder<T>(Vec<(String, T)>);
+
+impl<T: Tensor> Tap<T> for Recorder<T> {
+    fn see(&mut self, name: &str, value: &T) -> Result<()> {
+        self.0.push((name.to_owned(), value.clone()));
+        Ok(())
+    }
+}
+
+/// The forward pass and the loss, as a function of the parameters.
+impl Subject for Network {
+    fn inputs(&self) -> Vec<Input> {
+        self.weights.clone()
+    }
+
+    fn compute<T: Tensor>(&self, x: &[T]) -> Result<Vec<(String, T)>> {
+        let mut tap = Recorder(vec![]);
+        let model = self.layout.with(x.iter().cloned())?;
+        let (pixels, captions) = self.batch::<T>(0, &model.temperature.device())?;
+        let image = model.encode_image(&pixels, &mut tap)?; //      [b, 1+n, e]
+        tap.see("image/projected", &image.values)?;
+        let text = model.encode_text(&captions, &mut tap)?; //      [b, m, e]
+        tap.see("text/projected", &text.values)?;
+        let similarity = self.card.aligner.train::<T>().similarity(&image, &text)?;
+        tap.see("similarity", &similarity)?; //                     [b, b]
+        tap.see("loss", &nce::info_nce(&similarity, &model.temperature, self.training.label_smoothing)?)?;
+        Ok(tap.0)
+    }
+
+    fn loss<T: Tensor>(&self, x: &[T]) -> Result<T> {
+        let results = self.compute(x)?;
+        results.into_iter().next_back().map(|(_, loss)| loss).ok_or(Error::setting("loss", "a result"))
+    }
+}
