@@ -132,7 +132,7 @@ impl Against {
 /// libtorch on a device. CUDA is looked for here, before any other use of libtorch: it looks once and remembers.
 #[cfg(feature = "tch")]
 fn libtorch(_: &str, device: &str, precision: Precision) -> Outcome<Libtorch> {
-    let device = simseg_tch::device(device).map_err(|error| Failure::input("--device", error))?;
+    let device = simseg_tch::device(device).map_err(|error| Failure::input(format!("--device {device}"), error))?;
     // `--threads` made the pool of this process; libtorch has its own.
     simseg_tch::set_threads(rayon::current_num_threads());
     Ok(device.with_precision(match precision {

@@ -344,5 +344,8 @@ fn segment_refuses_bad_input_by_name() {
         folder.path(),
         &["did you mean `upsample`?"],
     );
-    refused(&[&arguments[..], &["--backend", "tch"]].concat(), folder.path(), &["libtorch"]);
+    if !cfg!(feature = "tch") {
+        refused(&[&arguments[..], &["--backend", "tch"]].concat(), folder.path(), &["libtorch", "cargo xtask tch"]);
+    }
+    refused(&[&arguments[..], &["--precision", "bf16"]].concat(), folder.path(), &["--backend tch"]);
 }

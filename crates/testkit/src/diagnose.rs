@@ -189,9 +189,9 @@ impl fmt::Display for Finding {
             }
             (Kind::Rule, Whose::Shared) => write!(f, "the rule for the derivative of `{operation}` is wrong")?,
             (Kind::Formula, _) => {
-                write!(f, "the formula of `{operation}` is wrong: the backends agree, PyTorch does not")?;
+                write!(f, "the formula of `{operation}` is wrong, the backends agree on it")?;
             }
         }
-        write!(f, " ({difference} by PyTorch)")
+        write!(f, ": {:?} is {}, PyTorch has {}", difference.at, difference.got, difference.want)
     }
 }

@@ -9,7 +9,8 @@ pub struct Difference {
     pub abs: f64,
     /// Relative to the largest wanted value, or to the floor if that is larger.
     pub rel: f64,
-    /// The largest difference in units of the last place of f32, which may lie elsewhere.
+    /// The largest difference in units of the last place of f32, which may lie elsewhere; among values of at least a
+    /// thousandth of the largest, because what is left of a cancellation has no last place to speak of.
     pub ulp: f64,
     /// Where it is, one position per axis.
     pub at: Vec<usize>,
@@ -36,9 +37,11 @@ impl Difference {
             if apart > worst.abs || i == 0 {
                 (worst.abs, worst.got, worst.want, position) = (apart, a, b, i);
             }
-            let last_place = f64::from((b as f32).abs().next_up()) - f64::from((b as f32).abs());
-            worst.ulp = worst.ulp.max(apart / last_place);
             scale = scale.max(b.abs());
+        }
+        for (&a, &b) in got.iter().zip(want).filter(|(_, b)| b.abs() >= scale / 1000.0) {
+            let last_place = f64::from((b as f32).abs().next_up()) - f64::from((b as f32).abs());
+            worst.ulp = worst.ulp.max((a - b).abs() / last_place);
         }
         worst.rel = if worst.abs.is_finite() { worst.abs / scale } else { f64::INFINITY };
         for (at, &len) in worst.at.iter_mut().zip(shape).rev() {

@@ -70,6 +70,11 @@ impl Row {
         Self::new(section, name, &Difference::between(other, reference, shape, tolerance.floor), tolerance)
     }
 
+    /// The position and both values, with the digits that f32 has.
+    fn place(&self) -> String {
+        format!("{:?}: {} against {}", self.index, self.reference as f32, self.other as f32)
+    }
+
     /// A comparison of an operation that has been diagnosed.
     pub fn diagnosed(section: &'static str, name: String, leg: &Leg, tolerance: Tolerance) -> Self {
         let diagnosis = leg.finding.as_ref().map(ToString::to_string);
@@ -79,11 +84,10 @@ impl Row {
     }
 }
 
-/// The position and both values.
+/// The name, the position and both values.
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { section, name, index, reference, other, .. } = self;
-        write!(f, "{section} {name} at {index:?}: {reference} against {other}")
+        write!(f, "{} {} at {}", self.section, self.name, self.place())
     }
 }
 
@@ -150,7 +154,7 @@ impl fmt::Display for Report {
                 row.section, row.max_abs, row.max_rel, row.max_ulp, row.limit
             )?;
             if !row.agrees {
-                writeln!(f, "{:<11}  at {:?}: {} against {}", "", row.index, row.reference, row.other)?;
+                writeln!(f, "{:<11}  at {}", "", row.place())?;
                 if let Some(diagnosis) = &row.diagnosis {
                     writeln!(f, "{:<11}  {diagnosis}", "")?;
                 }
@@ -158,7 +162,8 @@ impl fmt::Display for Report {
         }
         let diverging = self.rows.iter().filter(|row| !row.agrees).count();
         writeln!(f, "\n{} comparisons, {diverging} diverging", self.rows.len())?;
-        for tolerance in TOLERANCES {
+        let used = |tolerance: &Tolerance| self.rows.iter().any(|row| row.tolerance == tolerance.name);
+        for tolerance in TOLERANCES.iter().filter(|tolerance| used(tolerance)) {
             writeln!(f, "allowed: {tolerance}")?;
         }
         for (what, text) in [
