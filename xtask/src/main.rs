@@ -48,7 +48,8 @@ fn usage() -> ExitCode {
 
 /// The repository.
 fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or(here.clone(), PathBuf::from)
 }
 
 fn cargo() -> Command {

@@ -38,6 +38,9 @@ impl Step {
     }
 }
 
+/// The features that bring libtorch in.
+const LIBTORCH: &str = "simseg-tch/libtorch,simseg-lab/tch,simseg-tests/tch,simseg-benches/tch";
+
 #[rustfmt::skip]
 const STEPS: [Step; 7] = [
     Step::new("fmt", &["fmt", "--all", "--check"]),
@@ -45,10 +48,14 @@ const STEPS: [Step; 7] = [
     Step::new("test", &["test", "--workspace", "--no-fail-fast"]),
     Step::new("doc", &["doc", "--workspace", "--no-deps", "--document-private-items"]).strict(),
     Step::with_libtorch("libtorch clippy", &[
-        "clippy", "--package", "simseg-tch", "--features", "simseg-tch/libtorch", "--all-targets", "--", "-D", "warnings",
+        "clippy", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--package", "simseg-benches",
+        "--features", LIBTORCH, "--all-targets", "--", "-D", "warnings",
     ]),
+    // What has nothing to do with the backend has passed above.
     Step::with_libtorch("libtorch test", &[
-        "test", "--package", "simseg-tch", "--features", "simseg-tch/libtorch", "--no-fail-fast",
+        "test", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--features", LIBTORCH,
+        "--test", "errors", "--test", "tch", "--test", "parity", "--test", "conformance", "--test", "programs",
+        "--test", "networks", "--test", "faults", "--no-fail-fast",
     ]),
     Step::with_libtorch("libtorch doc", &[
         "doc", "--package", "simseg-tch", "--features", "simseg-tch/libtorch", "--no-deps", "--document-private-items",
