@@ -78,7 +78,8 @@ fn captions(settings: &Settings) -> Result<TokenBatch, Failure> {
     let shortest = settings.words.min(5);
     let length = |i: usize| shortest + i % (settings.words - shortest + 1);
     let word = |i: usize| (1 + i % settings.model.text.vocabulary.saturating_sub(1).max(1)) as u32;
-    let sentences: Vec<Vec<u32>> = (0..settings.batch).map(|i| (0..length(i)).map(|j| word(7 * i + j)).collect()).collect();
+    let sentences: Vec<Vec<u32>> =
+        (0..settings.batch).map(|i| (0..length(i)).map(|j| word(7 * i + j)).collect()).collect();
     Ok(TokenBatch::new(&sentences, 0, settings.words)?)
 }
 

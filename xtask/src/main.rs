@@ -2,10 +2,11 @@
 //!
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
-//! [`totals`] (the last line).
+//! [`carry`] (programs for a machine with a GPU), [`totals`] (the last line).
 
 mod steps;
 mod libtorch;
+mod carry;
 mod totals;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ cargo xtask test --only STEP     some of: fmt clippy test doc libtorch (repeat f
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
 cargo xtask tch -- ARGS          any simseg command, built with libtorch
+cargo xtask carry DIR            programs and a script for a machine with a GPU but without Rust
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fixtures             train the tiny model of fixtures/tiny again";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["parity"] => simseg(&["parity", "--against", "tch"], &[]),
         ["parity", "--", ref rest @ ..] => simseg(&["parity", "--against", "tch"], rest),
         ["tch", "--", ref rest @ ..] => simseg(&[], rest),
+        ["carry", folder] => carry::carry(folder),
         ["libtorch"] => exports(),
         ["fixtures"] => fixtures(),
         ["--help" | "-h" | "help"] => {

@@ -47,7 +47,7 @@ pub fn loss<D: Differentiable>(
     nce::info_nce(&aligner.similarity(&image, &text)?, &model.temperature, smoothing)
 }
 
-/// One step: returns the loss before it.
+/// One step: returns the loss before it. If that is no number the parameters stay as they were (the optimiser's means do not).
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -60,17 +60,17 @@ pub fn step<D: Differentiable>(
 ) -> Result<f64> {
     let leaves = state.model.map(&mut |_, value| Ok::<_, simseg_tensor::Error>(value.leaf()))?;
     let loss = loss(&leaves, aligner, batch, smoothing)?;
-    let value = loss.item()?;
-    if !value.is_finite() {
-        return Ok(value);
-    }
     let list: Vec<D> = leaves.parameters().into_iter().map(|(_, leaf)| leaf).collect();
     let gradients = loss.grad(&list.iter().collect::<Vec<_>>())?;
     let values: Vec<D> = list.iter().map(Differentiable::detach).collect();
-    let updated = state.optimiser.update(&values, &gradients, rate)?;
-    state.model = state.model.with(updated)?;
+    let mut model = state.model.with(state.optimiser.update(&values, &gradients, rate)?)?;
     // Beyond its bound the temperature's gradient is 0 and it would never come back.
-    state.model.temperature = nce::bounded(&state.model.temperature)?;
+    model.temperature = nce::bounded(&model.temperature)?;
+    // Read last: reading waits for the device, and a GPU would idle while the rest of the step is asked for.
+    let value = loss.item()?;
+    if value.is_finite() {
+        state.model = model;
+    }
     Ok(value)
 }
 

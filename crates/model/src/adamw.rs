@@ -94,6 +94,11 @@ impl<T: Tensor> AdamW<T> {
 /// # Errors
 /// If the backend fails.
 pub fn norm<T: Tensor>(gradients: &[T]) -> Result<f64> {
-    let squares = gradients.iter().map(|g| g.square()?.sum_all()?.item());
-    Ok(squares.collect::<Result<Vec<f64>>>()?.iter().sum::<f64>().sqrt())
+    // Joined on the device and read once: every reading waits for it.
+    let squares = gradients.iter().map(|g| g.square()?.sum_all()?.reshape(&[1])).collect::<Result<Vec<T>>>()?;
+    if squares.is_empty() {
+        return Ok(0.0);
+    }
+    let squares = T::concat(&squares.iter().collect::<Vec<_>>(), 0)?;
+    Ok(squares.to_vec::<f64>()?.iter().sum::<f64>().sqrt())
 }

@@ -118,6 +118,15 @@ fn upload<E: Element, B: Element + tch::kind::Element>(data: &[E]) -> Result<tch
     })
 }
 
+/// Values on the host as a tensor on the device.
+///
+/// Nothing waits for the device: a plain copy would wait until all that was asked of it is done, in the middle of every training step.
+/// CUDA takes what it needs out of pageable memory before the call returns, so the source may go at once.
+fn send(flat: &tch::Tensor, shape: &[usize], device: TchDevice) -> Result<tch::Tensor> {
+    let values = flat.f_reshape(lengths(shape));
+    ours(values.and_then(|values| values.f_to_device_(device.place(), values.kind(), true, false)))
+}
+
 /// A copy of libtorch's values, row-major, in Rust's memory.
 fn download<B: Element + tch::kind::Element, E: Element>(values: &tch::Tensor) -> Result<Vec<E>> {
     let mut out = vec![B::default(); values.numel()];
@@ -144,8 +153,7 @@ impl Tensor for TchTensor {
     fn from_host<E: Element>(data: &[E], shape: &[usize], device: &TchDevice) -> Result<Self> {
         check_len("from_host", data.len(), shape)?;
         let flat = if device.kind() == Kind::Double { upload::<E, f64>(data)? } else { upload::<E, f32>(data)? };
-        let values = flat.f_reshape(lengths(shape)).and_then(|values| values.f_to_device(device.place()));
-        Ok(Self::new(ours(values)?, *device))
+        Ok(Self::new(send(&flat, shape, *device)?, *device))
     }
 
     fn index_from_host(data: &[usize], shape: &[usize], device: &TchDevice) -> Result<TchIndex> {
@@ -154,9 +162,8 @@ impl Tensor for TchTensor {
             return Err(Error::Position { op: "index_from_host", index, bound: u32::MAX as usize });
         }
         let flat = ours(tch::Tensor::f_from_slice(&lengths(data)))?;
-        let values = flat.f_reshape(lengths(shape)).and_then(|values| values.f_to_device(device.place()));
         let below = data.iter().max().map_or(0, |max| max + 1);
-        Ok(TchIndex(Arc::new(Positions { handle: Handle(ours(values)?), shape: shape.to_vec(), below })))
+        Ok(TchIndex(Arc::new(Positions { handle: Handle(send(&flat, shape, *device)?), shape: shape.to_vec(), below })))
     }
 
     fn to_vec<E: Element>(&self) -> Result<Vec<E>> {

@@ -37,3 +37,8 @@ pub use plain::Plain;
 pub use program::Program;
 pub use subject::Subject;
 pub use tolerance::Tolerance;
+
+/// The page's own example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/write-a-backend.md")]
+struct WriteABackend;
