@@ -1,4 +1,4 @@
-//! A backend with a planted [`Mistake`]: in a kernel, or in the adjoint of a hook. ([`crate::Misled`] has those of the derivative table.)
+//! A backend with a planted [`crate::Mistake`]: in a kernel, or in the adjoint of a hook. ([`crate::Misled`] has those of the table.)
 
 use crate::mistake::Mistake::*;
 use crate::mistake::planted;
