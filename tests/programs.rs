@@ -42,7 +42,7 @@ type Naive = Autodiff<NaiveTensor>;
 type Cpu<A> = Autodiff<CpuTensor<A>>;
 
 proptest! {
-    #![proptest_config(config(1000))]
+    #![proptest_config(config(2000))]
 
     #[test]
     fn the_cpu_backend_agrees_with_plain_loops_in_f64(program in programs(MOST)) {
@@ -63,7 +63,7 @@ mod libtorch {
     type Table = Autodiff<TchTensor>;
 
     proptest! {
-        #![proptest_config(config(1000))]
+        #![proptest_config(config(2000))]
 
         #[test]
         fn libtorch_agrees_with_the_cpu_backend_in_f64(program in programs(MOST)) {

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "simseg", version, max_term_width = 100)]
 struct Cli {
-    /// Threads to use; 0 is one per core. Results do not depend on it.
+    /// Threads to use; 0 is one per core. Results of the cpu backend do not depend on it.
     #[arg(long, global = true, default_value_t = 0)]
     threads: usize,
     #[command(subcommand)]
