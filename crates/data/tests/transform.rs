@@ -1,7 +1,7 @@
 //! Our resize, crops and normalisation against Pillow's and torchvision's; `golden/resize.py` wrote what they gave.
 
 use simseg_data::Picture;
-use simseg_data::transform::{Filter, Passes, centre_crop, normalise, resize_with, shorter_side};
+use simseg_data::transform::{Filter, Normalisation, Passes, centre_crop, normalise, resize_with, shorter_side};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -69,7 +69,7 @@ fn resize_gives_the_bytes_of_pillow() {
 #[test]
 fn normalise_gives_the_bits_of_torchvision() {
     let ramp = Picture { width: 256, height: 1, rgb: (0..=255).flat_map(|v| [v; 3]).collect() };
-    let bits: Vec<u32> = normalise(&ramp).into_iter().map(f32::to_bits).collect();
+    let bits: Vec<u32> = normalise(&ramp, &Normalisation::IMAGENET).into_iter().map(f32::to_bits).collect();
     assert_eq!(bits, golden().normalised);
 }
 

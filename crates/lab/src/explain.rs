@@ -126,7 +126,7 @@ pub fn explain<T: Tensor>(options: &Options, device: &T::Device) -> Outcome {
 
     let (width, height) = (features.input.width, features.input.height);
     let input = Picture { width, height, rgb: features.rgb.clone() };
-    let patch = pipeline.model.image.config.patch;
+    let patch = pipeline.network.image().patch;
     let listening = listening(&seen.values["image/patches"], features.grid.area(), aligner);
     let spread: Vec<f32> =
         (0..width * height).map(|i| listening.0[i / width / patch * features.grid.width + i % width / patch]).collect();

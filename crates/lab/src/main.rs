@@ -5,9 +5,10 @@ use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::SceneConfig;
 use simseg_lab::bank::Cache;
 use simseg_lab::{
-    Failure, Outcome, calibrate, convert, dataset, experiment::Experiment, explain, parity, retrieval, run, scenes,
-    segment,
+    Failure, Outcome, calibrate, convert, dataset, experiment::Experiment, explain, import, parity, retrieval, run,
+    scenes, segment,
 };
+use simseg_model::clip::Gelu;
 use simseg_tensor::Autodiff;
 use simseg_testkit::NaiveTensor;
 use simseg_testkit::inject::{self, Injected};
@@ -210,6 +211,36 @@ enum Command {
         #[arg(long, value_name = "FILE.json")]
         annotations: Option<PathBuf>,
     },
+    /// Turn a published checkpoint into a model directory; every tensor is accounted for.
+    ///
+    /// Reads SimSeg's released .pth (as data: nothing in it is ever executed) or the same in .safetensors, CLIP as OpenAI,
+    /// open_clip or Hugging Face publish it, and a ViT of timm with a BERT of Hugging Face in --text, to start pretraining
+    /// from. The architecture follows from shapes.
+    Import {
+        /// A .pth or .safetensors file.
+        checkpoint: PathBuf,
+        /// vocab.txt, tokenizer.json, CLIP's bpe_simple_vocab_16e6.txt, or a folder with vocab.json and merges.txt.
+        #[arg(long, value_name = "FILE")]
+        vocab: PathBuf,
+        /// Where the model directory goes.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// The text tower's checkpoint, if it lies in a file of its own.
+        #[arg(long, value_name = "FILE")]
+        text: Option<PathBuf>,
+        /// Channels that towers without projections are projected to.
+        #[arg(long, value_name = "N", default_value_t = 512)]
+        projection: usize,
+        /// Of starting values, for what the checkpoint does not hold.
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        /// How features are pooled: loda, dense or holistic [default: loda; holistic for CLIP].
+        #[arg(long)]
+        aligner: Option<String>,
+        /// CLIP's GELU, which weights do not tell: OpenAI's is quick, most of open_clip's exact.
+        #[arg(long, value_enum, default_value_t = GeluArg::Quick)]
+        gelu: GeluArg,
+    },
     /// Compare two backends: operations, layers, loss, gradients, an optimiser step and twenty training steps.
     ///
     /// Prints a table with the largest differences and their margins; exit 1 on a divergence, by name.
@@ -287,6 +318,14 @@ struct BackendArgs {
     /// Where: cpu.
     #[arg(long, default_value = "cpu")]
     device: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum GeluArg {
+    /// x·sigmoid(1.702 x)
+    Quick,
+    /// x·Φ(x)
+    Exact,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -370,6 +409,13 @@ fn dispatch(command: Command) -> Outcome {
             retrieval::retrieve::<CpuTensor<f32>>(&options, &device).map(|_| ())
         }
         Command::Convert { dataset, root, annotations } => convert::convert(&dataset, &root, annotations.as_deref()),
+        Command::Import { checkpoint, vocab, out, text, projection, seed, aligner, gelu } => {
+            let gelu = match gelu {
+                GeluArg::Quick => Gelu::Quick,
+                GeluArg::Exact => Gelu::Exact,
+            };
+            import::import(&import::Options { checkpoint, text, vocab, out, projection, seed, aligner, gelu })
+        }
         Command::Parity { against, device, model, json, inject } => {
             if let Some(name) = &inject {
                 if !inject::NAMES.contains(&name.as_str()) {

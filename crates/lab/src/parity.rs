@@ -15,7 +15,7 @@ use crate::state::State;
 use crate::train;
 use serde::Serialize;
 use simseg_data::atomic;
-use simseg_model::{AdamW, DualEncoder, TokenBatch};
+use simseg_model::{AdamW, DualEncoder, Network, NetworkConfig, TokenBatch};
 use simseg_tensor::{Autodiff, Differentiable, Ops, Result, Tap, Tensor};
 use simseg_testkit::cases::{Sample, samples};
 use simseg_testkit::gradient::{rules, weigh};
@@ -229,7 +229,11 @@ impl Batch {
             None => None,
             Some(folder) => {
                 let loaded = model_dir::load::<NaiveTensor>(folder, &())?;
-                settings.model = loaded.card.model;
+                let (NetworkConfig::SimSeg(config), Network::SimSeg(model)) = (loaded.card.network, loaded.model)
+                else {
+                    return Err(Failure::file(folder, "expected a SimSeg model; CLIP's cannot be trained here"));
+                };
+                settings.model = config;
                 settings.aligner = loaded.card.aligner;
                 let size = settings.model.image.image_size;
                 if size != settings.world.image_size || settings.model.text.vocabulary < corpus.tokenizer.vocabulary() {
@@ -239,11 +243,7 @@ impl Batch {
                     );
                     return Err(Failure::file(folder, text));
                 }
-                Some(
-                    loaded
-                        .model
-                        .map(&mut |_, value| -> Outcome<_> { Ok((value.shape().to_vec(), value.to_f32()?)) })?,
-                )
+                Some(model.map(&mut |_, value| -> Outcome<_> { Ok((value.shape().to_vec(), value.to_f32()?)) })?)
             }
         };
         Ok(Self { experiment, corpus, weights })

@@ -66,7 +66,7 @@ pub fn recipe(name: &str, dataset: &str, set: &[String]) -> Outcome<Recipe> {
 /// # Errors
 /// As [`recipe`], or if the model directory has no readable card.
 pub fn recipe_for(model: &Path, name: &str, dataset: &str, set: &[String]) -> Outcome<Recipe> {
-    let released = || -> Outcome<bool> { Ok(model_dir::card(model)?.model.image.image_size >= 224) };
+    let released = || -> Outcome<bool> { Ok(model_dir::card(model)?.network.image().image_size >= 224) };
     match name {
         "auto" if released()? => recipe("official-code", dataset, set),
         "auto" => recipe("plain", dataset, set),
@@ -163,7 +163,7 @@ impl Clock {
 struct Trace {
     on: bool,
     prefix: String,
-    tensors: Vec<checkpoint::Stored>,
+    tensors: Vec<checkpoint::Stored<'static>>,
 }
 
 impl Trace {
@@ -184,19 +184,21 @@ impl<T: Tensor> Tap<T> for Trace {
             inner.iter().any(|prefix| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == *prefix });
         if self.on && !layer {
             let (shape, values) = (value.shape().to_vec(), value.to_f32()?);
-            self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape, &values));
+            self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape, values));
         }
         Ok(())
     }
     fn see_host(&mut self, name: &str, shape: &[usize], values: &[f32]) -> simseg_tensor::Result<()> {
         if self.on {
-            self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape.to_vec(), values));
+            let name = format!("{}{name}", self.prefix);
+            self.tensors.push(checkpoint::Stored::f32(name, shape.to_vec(), values.to_vec()));
         }
         Ok(())
     }
     fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
         if self.on {
-            self.tensors.push(checkpoint::Stored::u8(format!("{}{name}", self.prefix), shape.to_vec(), values));
+            let name = format!("{}{name}", self.prefix);
+            self.tensors.push(checkpoint::Stored::u8(name, shape.to_vec(), values.to_vec()));
         }
         Ok(())
     }
