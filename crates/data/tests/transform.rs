@@ -84,3 +84,17 @@ fn sizes_and_middles_are_those_of_torchvision() {
         assert_eq!(fnv(&middle.rgb), hash, "{width}×{height}, middle {to}");
     }
 }
+
+#[test]
+fn pixels_of_a_jpeg_are_those_that_pillow_reads() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/jpeg");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "jpg") {
+            assert_eq!(Picture::load(&path).unwrap(), Picture::load(&path.with_extension("png")).unwrap(), "{path:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 7);
+}
