@@ -119,12 +119,8 @@ enum Command {
         /// A model directory.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// voc2012, context, coco-object, or folder (images/ and labels/*.png of the same stem).
-        #[arg(long)]
-        dataset: String,
-        /// Where the data set lies.
-        #[arg(long, value_name = "PATH")]
-        root: PathBuf,
+        #[command(flatten)]
+        source: SourceArgs,
         /// The data set's classes in other words: a class file of the same length and order.
         #[arg(long, value_name = "FILE")]
         classes: Option<PathBuf>,
@@ -154,12 +150,8 @@ enum Command {
         /// A model directory.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// voc2012, context, coco-object, or folder.
-        #[arg(long)]
-        dataset: String,
-        /// Where the data set lies.
-        #[arg(long, value_name = "PATH")]
-        root: PathBuf,
+        #[command(flatten)]
+        source: SourceArgs,
         /// The recipe to start from: a name, or a TOML file.
         #[arg(long, default_value = "auto")]
         recipe: String,
@@ -291,6 +283,28 @@ enum Command {
 }
 
 #[derive(Args)]
+struct SourceArgs {
+    /// voc2012, context, coco-object, folder (images/ and labels/*.png of the same stem), or scenes (drawn).
+    #[arg(long)]
+    dataset: String,
+    /// Where the data set lies.
+    #[arg(long, value_name = "PATH")]
+    root: Option<PathBuf>,
+    /// How many scenes to draw, without bias.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    count: usize,
+    /// Which world to draw them from; small numbers are what experiments train on.
+    #[arg(long, value_name = "S", default_value_t = 1_000_000)]
+    seed: u64,
+}
+
+impl SourceArgs {
+    fn source(self) -> dataset::Source {
+        dataset::Source { name: self.dataset, root: self.root, count: self.count, seed: self.seed }
+    }
+}
+
+#[derive(Args)]
 struct CacheArgs {
     /// Keep class embeddings in this folder, by content [default: the user's cache folder, if they took over a second].
     #[arg(long, value_name = "DIR")]
@@ -391,16 +405,18 @@ fn dispatch(command: Command) -> Outcome {
             let options = explain::Options { model, classes, image, out, recipe, set, cache };
             explain::explain::<CpuTensor<f32>>(&options, &device)
         }
-        Command::Evaluate { model, dataset, root, classes, recipe, set, cache, out, resume, oracle, backend } => {
+        Command::Evaluate { model, source, classes, recipe, set, cache, out, resume, oracle, backend } => {
             let device = backend.cpu()?;
             let cache = cache.choice();
-            let options = dataset::Options { model, dataset, root, classes, recipe, set, cache, out, resume, oracle };
+            let source = source.source();
+            let options = dataset::Options { model, source, classes, recipe, set, cache, out, resume, oracle };
             dataset::evaluate::<CpuTensor<f32>>(&options, &device).map(|_| ())
         }
-        Command::Calibrate { model, dataset, root, recipe, set, cache, images, out, backend } => {
+        Command::Calibrate { model, source, recipe, set, cache, images, out, backend } => {
             let device = backend.cpu()?;
             let cache = cache.choice();
-            let options = calibrate::Options { model, dataset, root, recipe, set, cache, images, out };
+            let source = source.source();
+            let options = calibrate::Options { model, source, recipe, set, cache, images, out };
             calibrate::calibrate::<CpuTensor<f32>>(&options, &device).map(|_| ())
         }
         Command::Retrieve { model, captions, images, out, resize, crop, backend } => {
