@@ -64,7 +64,12 @@ impl Picture {
         limits.max_alloc = Some(PIXELS * 16);
         image::ImageDecoder::set_limits(&mut decoder, limits).map_err(unreadable(path))?;
         let image = image::DynamicImage::from_decoder(decoder).map_err(unreadable(path))?;
-        Ok(Self { width: width as usize, height: height as usize, rgb: image.into_rgb8().into_raw() })
+        let rgb = match image.color().bytes_per_pixel() / image.color().channel_count() {
+            // Of 16 bits Pillow keeps the upper half, where image rounds.
+            2 => image.into_rgb16().into_raw().into_iter().map(|value| (value >> 8) as u8).collect(),
+            _ => image.into_rgb8().into_raw(),
+        };
+        Ok(Self { width: width as usize, height: height as usize, rgb })
     }
 
     fn jpeg(path: &Path, bytes: &[u8]) -> Result<Self> {
@@ -235,6 +240,17 @@ fn encode(width: usize, height: usize, bytes: &[u8], colours: png::ColorType) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_sixteen_bits_the_upper_eight_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep.png");
+        image::ImageBuffer::<image::Rgb<u16>, _>::from_raw(1, 1, vec![0x01ff, 0x80f0, 0xffff])
+            .unwrap()
+            .save(&path)
+            .unwrap();
+        assert_eq!(Picture::load(&path).unwrap().rgb, [0x01, 0x80, 0xff]);
+    }
 
     #[test]
     fn labels_survive_the_disk() {
