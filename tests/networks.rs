@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::{Bert, BertConfig};
-use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig};
+use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::Padding;
 use simseg_model::vit::{Vit, VitConfig};
 use simseg_model::{AlignerConfig, Encoder, Side, TokenBatch, Tokens, nce};
@@ -168,10 +168,11 @@ fn networks() -> impl Strategy<Value = Network> {
             sentences(vocabulary as u32, positions).prop_map(move |batch| Network::Bert(config, batch))
         },
     );
-    let clip = (vits(), 3usize..9, 1usize..7, 1usize..3, 1usize..4, 1usize..3, 1usize..5).prop_flat_map(
-        |(image, vocabulary, positions, heads, per_head, depth, projection)| {
+    let clip = (vits(), 3usize..9, 1usize..7, 1usize..3, 1usize..4, 1usize..3, 1usize..5, any::<bool>()).prop_flat_map(
+        |(image, vocabulary, positions, heads, per_head, depth, projection, quick)| {
+            let gelu = if quick { Gelu::Quick } else { Gelu::Exact };
             let text = ClipTextConfig { vocabulary, positions, width: heads * per_head * 2, depth, heads };
-            let config = ClipConfig { image, text, projection };
+            let config = ClipConfig { image, text, projection, gelu };
             (pixels(image.patch, image.image_size), sentences(vocabulary as u32, positions))
                 .prop_map(move |(pixels, batch)| Network::Clip(config, pixels, batch))
         },

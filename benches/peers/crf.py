@@ -47,7 +47,7 @@ def main():
     print("ms per image of 288×288, %d classes" % options.classes)
     for name in ("astronaut", "chelsea", "coffee"):
         picture = Image.fromarray(getattr(skimage.data, name)()).resize((288, 288), Image.Resampling.BILINEAR)
-        rgb = np.ascontiguousarray(picture)
+        rgb = np.array(picture)
         torch.manual_seed(0)
         maps = F.interpolate(torch.randn(1, options.classes, 18, 18), scale_factor=16, mode="nearest")[0]
         low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)

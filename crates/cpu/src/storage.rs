@@ -8,7 +8,7 @@
 use crate::Scalar;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Buffers waiting to be used again.
 #[derive(Debug)]
@@ -16,28 +16,37 @@ pub struct Pool<A> {
     free: Mutex<Free<A>>,
 }
 
+/// All sizes in bytes.
 #[derive(Debug)]
 struct Free<A> {
     by_capacity: BTreeMap<usize, Vec<Vec<A>>>,
-    /// Bytes in all of them.
+    /// Waiting.
     held: usize,
+    /// In use.
+    live: usize,
+    /// The most that was ever in use.
+    peak: usize,
 }
 
 /// Smaller buffers are left to the allocator, which is good at them.
 const SMALLEST: usize = 1 << 10;
-/// What a pool may hold on to, in bytes.
-const LARGEST_TOTAL: usize = 768 << 20;
+/// What a pool may hold beyond the most that was ever in use: steps that repeat need nothing new, and work whose sizes vary
+/// (prompts of every length) does not pile up buffers that fit nothing.
+const SLACK: usize = 32 << 20;
 
 impl<A: Scalar> Pool<A> {
     /// An empty pool.
     pub const fn new() -> Self {
-        Self { free: Mutex::new(Free { by_capacity: BTreeMap::new(), held: 0 }) }
+        Self { free: Mutex::new(Free { by_capacity: BTreeMap::new(), held: 0, live: 0, peak: 0 }) }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Free<A>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A buffer of `len` values, all of which the caller must write.
     pub fn take(&self, len: usize) -> Vec<A> {
-        let found = (len >= SMALLEST).then(|| self.find(len)).flatten();
-        let mut buffer = found.unwrap_or_default();
+        let mut buffer = if len < SMALLEST { Vec::new() } else { self.locked().find(len) };
         if cfg!(debug_assertions) {
             buffer.clear();
             buffer.resize(len, A::lit(f64::NAN));
@@ -47,28 +56,54 @@ impl<A: Scalar> Pool<A> {
         buffer
     }
 
-    fn find(&self, len: usize) -> Option<Vec<A>> {
-        let mut guard = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let Free { by_capacity, held } = &mut *guard;
-        let (&capacity, stack) = by_capacity.range_mut(len..=len + len / 8).next()?;
-        let buffer = stack.pop();
-        if stack.is_empty() {
-            by_capacity.remove(&capacity);
+    /// Takes note of a buffer that was not taken here but will be given.
+    fn adopt(&self, buffer: &Vec<A>) {
+        if buffer.capacity() >= SMALLEST {
+            self.locked().use_more(buffer.capacity() * size_of::<A>());
         }
-        *held -= capacity * size_of::<A>();
-        buffer
     }
 
     fn give(&self, buffer: Vec<A>) {
-        let bytes = buffer.capacity() * size_of::<A>();
         if buffer.capacity() < SMALLEST {
             return;
         }
-        let mut guard = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let Free { by_capacity, held } = &mut *guard;
-        if *held + bytes <= LARGEST_TOTAL {
-            *held += bytes;
-            by_capacity.entry(buffer.capacity()).or_default().push(buffer);
+        let mut free = self.locked();
+        let bytes = buffer.capacity() * size_of::<A>();
+        free.live = free.live.saturating_sub(bytes);
+        free.held += bytes;
+        free.by_capacity.entry(buffer.capacity()).or_default().push(buffer);
+    }
+}
+
+impl<A> Free<A> {
+    /// A buffer with room for `len` values, one of those that wait if its size is near enough.
+    fn find(&mut self, len: usize) -> Vec<A> {
+        let near = self.by_capacity.range(len..=len + len / 8).next().map(|(&capacity, _)| capacity);
+        let buffer = match near {
+            Some(capacity) => self.remove(capacity),
+            None => Vec::with_capacity(len),
+        };
+        self.use_more(buffer.capacity() * size_of::<A>());
+        buffer
+    }
+
+    fn remove(&mut self, capacity: usize) -> Vec<A> {
+        let Some(stack) = self.by_capacity.get_mut(&capacity) else { return Vec::new() };
+        let buffer = stack.pop().unwrap_or_default();
+        if stack.is_empty() {
+            self.by_capacity.remove(&capacity);
+        }
+        self.held -= buffer.capacity() * size_of::<A>();
+        buffer
+    }
+
+    /// Counts bytes as in use, and lets go of waiting buffers, largest first, that have become too many.
+    fn use_more(&mut self, bytes: usize) {
+        self.live += bytes;
+        self.peak = self.peak.max(self.live);
+        while self.held > 0 && self.live + self.held > self.peak + SLACK {
+            let Some((&largest, _)) = self.by_capacity.last_key_value() else { break };
+            self.remove(largest);
         }
     }
 }
@@ -98,6 +133,7 @@ impl<A: Scalar> Buffer<A> {
 
 impl<A: Scalar> From<Vec<A>> for Buffer<A> {
     fn from(values: Vec<A>) -> Self {
+        A::pool().adopt(&values);
         Self(values)
     }
 }
@@ -143,6 +179,20 @@ impl<A: Scalar> Deref for Storage<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_of_varying_sizes_does_not_pile_up_buffers() {
+        let pool = Pool::<f32>::new();
+        for i in 0..200 {
+            let buffer = pool.take((1 << 20) + i * (1 << 18)); // 4 MiB and more, no two of a size
+            pool.give(buffer);
+        }
+        let free = pool.locked();
+        assert_eq!(free.live, 0);
+        assert!(free.held <= free.peak + SLACK, "{} held, {} at most in use", free.held, free.peak);
+        let waiting: usize = free.by_capacity.values().flatten().map(|buffer| 4 * buffer.capacity()).sum();
+        assert_eq!(waiting, free.held);
+    }
 
     #[test]
     fn a_dropped_buffer_is_used_again() {

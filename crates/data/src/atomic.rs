@@ -35,6 +35,14 @@ fn permissions() -> std::fs::Permissions {
     std::fs::metadata(".").expect("the working folder exists").permissions()
 }
 
+/// Gives a file that was private while it was written the permissions of an ordinary one.
+///
+/// # Errors
+/// If the system refuses.
+pub fn ordinary(path: &Path) -> Result<()> {
+    std::fs::set_permissions(path, permissions()).map_err(Error::io(path))
+}
+
 /// Writes bytes; see [`write_with`].
 ///
 /// # Errors

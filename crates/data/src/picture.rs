@@ -30,7 +30,7 @@ pub struct Labels {
 }
 
 /// Longest side that is read.
-const LONGEST: u32 = 20_000;
+const LONGEST: u64 = 20_000;
 /// Most pixels that are read: 64 million take 200 MB.
 const PIXELS: u64 = 64 << 20;
 /// Largest file that is read.
@@ -39,32 +39,52 @@ const FILE: u64 = 512 << 20;
 impl Picture {
     /// Reads a PNG, JPEG, WebP or BMP, whatever its name ends in.
     ///
+    /// A JPEG's pixels are those of libjpeg-turbo, and so of Pillow and OpenCV, to the last bit: decoders are free in how they
+    /// round and spread colours, and a resized picture shows it.
+    ///
     /// # Errors
     /// If it cannot be read or decoded, is empty, or has more than 64 million pixels.
     pub fn load(path: &Path) -> Result<Self> {
-        let problem = |error: &dyn std::fmt::Display| Error::content(path, format!("not a readable image: {error}"));
         let bytes = read(path)?;
         let reader = image::ImageReader::new(std::io::Cursor::new(&bytes));
         let reader = reader.with_guessed_format().map_err(Error::io(path))?;
         match reader.format() {
-            None => return Err(Error::content(path, "not an image: expected PNG, JPEG, WebP or BMP")),
-            // The decoder fills what is missing with grey; Pillow refuses, and so does this.
-            Some(image::ImageFormat::Jpeg) if !ends(&bytes) => {
-                return Err(Error::content(path, "not a readable image: cut short, the end of the JPEG is missing"));
-            }
-            Some(_) => {}
+            None => Err(Error::content(path, "not an image: expected PNG, JPEG, WebP or BMP")),
+            Some(image::ImageFormat::Jpeg) => Self::jpeg(path, &bytes),
+            Some(_) => Self::other(path, reader),
         }
-        let mut decoder = reader.into_decoder().map_err(|error| problem(&error))?;
+    }
+
+    /// Anything but a JPEG.
+    fn other(path: &Path, reader: image::ImageReader<std::io::Cursor<&Vec<u8>>>) -> Result<Self> {
+        let mut decoder = reader.into_decoder().map_err(unreadable(path))?;
         let (width, height) = image::ImageDecoder::dimensions(&decoder);
-        if width == 0 || height == 0 || width.max(height) > LONGEST || u64::from(width) * u64::from(height) > PIXELS {
-            let limits = format!("{width}×{height} pixels; expected 1 to {LONGEST} a side and at most {PIXELS} in all");
-            return Err(Error::content(path, limits));
-        }
+        check_size(path, width.into(), height.into())?;
         let mut limits = image::Limits::default();
         limits.max_alloc = Some(PIXELS * 16);
-        image::ImageDecoder::set_limits(&mut decoder, limits).map_err(|error| problem(&error))?;
-        let image = image::DynamicImage::from_decoder(decoder).map_err(|error| problem(&error))?;
-        Ok(Self { width: width as usize, height: height as usize, rgb: image.into_rgb8().into_raw() })
+        image::ImageDecoder::set_limits(&mut decoder, limits).map_err(unreadable(path))?;
+        let image = image::DynamicImage::from_decoder(decoder).map_err(unreadable(path))?;
+        let rgb = match image.color().bytes_per_pixel() / image.color().channel_count() {
+            // Of 16 bits Pillow keeps the upper half, where image rounds.
+            2 => image.into_rgb16().into_raw().into_iter().map(|value| (value >> 8) as u8).collect(),
+            _ => image.into_rgb8().into_raw(),
+        };
+        Ok(Self { width: width as usize, height: height as usize, rgb })
+    }
+
+    fn jpeg(path: &Path, bytes: &[u8]) -> Result<Self> {
+        use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
+        // The decoder would fill what is missing with grey; Pillow refuses, and so does this.
+        if !ends(bytes) {
+            return Err(unreadable(path)("cut short, the end of the JPEG is missing"));
+        }
+        let limits = DecodeLimits { max_pixels: PIXELS, max_memory: Some(PIXELS * 16), ..DecodeLimits::default() };
+        let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(unreadable(path))?;
+        let (width, height) = (decoder.header().width, decoder.header().height);
+        check_size(path, width.into(), height.into())?;
+        decoder.set_output_format(PixelFormat::Rgb);
+        let image = decoder.decode_image().map_err(unreadable(path))?;
+        Ok(Self { width: image.width, height: image.height, rgb: image.data })
     }
 
     /// The bytes of a PNG.
@@ -154,6 +174,18 @@ impl Labels {
     }
 }
 
+fn unreadable<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error + '_ {
+    move |error| Error::content(path, format!("not a readable image: {error}"))
+}
+
+fn check_size(path: &Path, width: u64, height: u64) -> Result<()> {
+    if width > 0 && height > 0 && width.max(height) <= LONGEST && width * height <= PIXELS {
+        return Ok(());
+    }
+    let limits = format!("{width}×{height} pixels; expected 1 to {LONGEST} a side and at most {PIXELS} in all");
+    Err(Error::content(path, limits))
+}
+
 /// A file's bytes, if they are not too many (also where the system does not know how many, as for a device).
 fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = vec![];
@@ -208,6 +240,17 @@ fn encode(width: usize, height: usize, bytes: &[u8], colours: png::ColorType) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_sixteen_bits_the_upper_eight_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep.png");
+        image::ImageBuffer::<image::Rgb<u16>, _>::from_raw(1, 1, vec![0x01ff, 0x80f0, 0xffff])
+            .unwrap()
+            .save(&path)
+            .unwrap();
+        assert_eq!(Picture::load(&path).unwrap().rgb, [0x01, 0x80, 0xff]);
+    }
 
     #[test]
     fn labels_survive_the_disk() {

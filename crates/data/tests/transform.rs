@@ -1,7 +1,7 @@
 //! Our resize, crops and normalisation against Pillow's and torchvision's; `golden/resize.py` wrote what they gave.
 
 use simseg_data::Picture;
-use simseg_data::transform::{Filter, Passes, centre_crop, normalise, resize_with, shorter_side};
+use simseg_data::transform::{Filter, Normalisation, Passes, centre_crop, normalise, resize_with, shorter_side};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -69,7 +69,7 @@ fn resize_gives_the_bytes_of_pillow() {
 #[test]
 fn normalise_gives_the_bits_of_torchvision() {
     let ramp = Picture { width: 256, height: 1, rgb: (0..=255).flat_map(|v| [v; 3]).collect() };
-    let bits: Vec<u32> = normalise(&ramp).into_iter().map(f32::to_bits).collect();
+    let bits: Vec<u32> = normalise(&ramp, &Normalisation::IMAGENET).into_iter().map(f32::to_bits).collect();
     assert_eq!(bits, golden().normalised);
 }
 
@@ -83,4 +83,18 @@ fn sizes_and_middles_are_those_of_torchvision() {
         let middle = centre_crop(&noise(width, height, 7), to, to);
         assert_eq!(fnv(&middle.rgb), hash, "{width}×{height}, middle {to}");
     }
+}
+
+#[test]
+fn pixels_of_a_jpeg_are_those_that_pillow_reads() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/jpeg");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "jpg") {
+            assert_eq!(Picture::load(&path).unwrap(), Picture::load(&path.with_extension("png")).unwrap(), "{path:?}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 7);
 }

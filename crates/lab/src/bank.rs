@@ -51,7 +51,7 @@ impl Cache {
     pub fn bank<T: Tensor>(&self, pipeline: &Pipeline<T>, model: &Path, classes: &ClassList) -> Outcome<ClassBank<T>> {
         let Some(folder) = self.folder() else { return pipeline.class_bank(classes) };
         let path = folder.join(format!("{}.safetensors", key(pipeline, model, classes)?));
-        let device = pipeline.model.temperature.device();
+        let device = pipeline.model.device();
         if let Some(bank) = read(&path, pipeline, classes, &device) {
             return Ok(bank);
         }
@@ -110,7 +110,7 @@ fn read<T: Tensor>(
 ) -> Option<ClassBank<T>> {
     let class_of: Vec<usize> =
         (0..classes.len()).flat_map(|class| std::iter::repeat_n(class, classes.words(class).len())).collect();
-    let shape = [class_of.len(), pipeline.model.text_projection.weight.shape()[0]];
+    let shape = [class_of.len(), pipeline.network.projection()];
     let values = Weights::open(path).ok()?.get("embeddings", &shape).ok()?;
     let embeddings = T::from_shared(values, &shape, device).ok()?;
     Some(ClassBank { classes: classes.len(), embeddings, class_of })

@@ -4,6 +4,7 @@
 //! for `--recipe FILE.toml`. Judge it on other images than it was made from.
 
 use crate::bank::Cache;
+use crate::dataset::Source;
 use crate::failure::{Failure, Outcome};
 use crate::model_dir;
 use crate::pipeline::Pipeline;
@@ -21,10 +22,8 @@ use std::path::PathBuf;
 pub struct Options {
     /// Model directory.
     pub model: PathBuf,
-    /// `voc2012`, `context`, `coco-object` or `folder`.
-    pub dataset: String,
-    /// Where it lies.
-    pub root: PathBuf,
+    /// Which images.
+    pub source: Source,
     /// The recipe to start from: a name or a file.
     pub recipe: String,
     /// Changes to it.
@@ -42,13 +41,10 @@ pub struct Options {
 /// # Errors
 /// Exit 2 for bad input.
 pub fn calibrate<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Recipe> {
-    let base = recipe_for(&options.model, &options.recipe, &options.dataset, &options.set)?;
-    let dataset = datasets::open(&options.dataset, &options.root, None)?;
+    let base = recipe_for(&options.model, &options.recipe, &options.source.name, &options.set)?;
+    let dataset = options.source.open(None)?;
     let classes = ClassList::parse(&dataset.classes().join("\n"))?;
     let most = if options.images == 0 { dataset.len() } else { options.images.min(dataset.len()) };
-    if most == 0 {
-        return Err(Failure::file(&options.root, "no images in it"));
-    }
     let pipeline = Pipeline::new(model_dir::load::<T>(&options.model, device)?, base.clone());
     let bank = options.cache.bank(&pipeline, &options.model, &classes)?;
     let bar = Steps::new("scores", 1.0, "images");
@@ -79,7 +75,7 @@ pub fn calibrate<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Re
     }
     let recipe = Recipe { threshold, ..base };
     let text = toml::to_string_pretty(&recipe).map_err(|error| Failure::file(&options.out, error))?;
-    let head = format!("# Calibrated on {most} images of {} at {}.\n", options.dataset, options.root.display());
+    let head = format!("# Calibrated on {most} images of {} at {}.\n", options.source.name, options.source.place());
     atomic::write(&options.out, (head + &text).as_bytes())?;
     println!("→ {}", options.out.display());
     Ok(recipe)

@@ -3,6 +3,7 @@
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
 use rayon::prelude::*;
+use simseg_data::transform::Normalisation;
 use simseg_data::{Scene, SceneConfig, Tokenizer, World, transform};
 use simseg_model::TokenBatch;
 use simseg_tensor::{Tensor, random};
@@ -94,6 +95,7 @@ pub fn pixels<T: Tensor>(scenes: &[&Scene], device: &T::Device) -> Outcome<T> {
     let Some(first) = scenes.first() else { return Err(Failure::input("batch", "at least one scene")) };
     let (size, area) = (first.size, first.size * first.size);
     let mut values = vec![0.0f32; scenes.len() * 3 * area];
-    values.par_chunks_mut(3 * area).zip(scenes).for_each(|(out, scene)| transform::normalise_into(&scene.rgb, out));
+    let by = &Normalisation::IMAGENET;
+    values.par_chunks_mut(3 * area).zip(scenes).for_each(|(out, scene)| transform::normalise_into(&scene.rgb, by, out));
     Ok(T::from_host(&values, &[scenes.len(), 3, size, size], device)?)
 }

@@ -10,8 +10,9 @@ use crate::progress::Steps;
 use crate::segment::{class_list, recipe_for};
 use crate::{model_dir, settings};
 use serde::{Deserialize, Serialize};
+use simseg_data::datasets::drawn::Drawn;
 use simseg_data::datasets::{self, Dataset};
-use simseg_data::{Picture, atomic};
+use simseg_data::{Picture, SceneConfig, World, atomic};
 use simseg_segment::metrics::{Confusion, bootstrap};
 use simseg_segment::threshold::Rule;
 use simseg_segment::{ClassList, Segmenter, SimSeg};
@@ -25,10 +26,8 @@ use std::time::Instant;
 pub struct Options {
     /// Model directory.
     pub model: PathBuf,
-    /// `voc2012`, `context`, `coco-object` or `folder`.
-    pub dataset: String,
-    /// Where it lies.
-    pub root: PathBuf,
+    /// Which images.
+    pub source: Source,
     /// Class file instead of the data set's own names: the same classes in the same order, in other words.
     pub classes: Option<PathBuf>,
     /// Name of the recipe.
@@ -43,6 +42,57 @@ pub struct Options {
     pub resume: bool,
     /// Whether the true classes of each image are given.
     pub oracle: bool,
+}
+
+/// Which data set.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// `voc2012`, `context`, `coco-object`, `folder` or `scenes`.
+    pub name: String,
+    /// Where it lies; nowhere for `scenes`, which are drawn.
+    pub root: Option<PathBuf>,
+    /// How many scenes.
+    pub count: usize,
+    /// Of which world.
+    pub seed: u64,
+}
+
+impl Source {
+    /// Opens it; `classes` replaces the names of a folder's `classes.txt`.
+    ///
+    /// # Errors
+    /// If there is no such data set, not at that place, or nothing in it.
+    pub fn open(&self, classes: Option<Vec<String>>) -> Outcome<Box<dyn Dataset>> {
+        let dataset: Box<dyn Dataset> = match (self.name.as_str(), &self.root) {
+            ("scenes", None) => {
+                let unbiased = SceneConfig { bias: 0.0, ..SceneConfig::default() };
+                Box::new(Drawn::new(World::new(unbiased, self.seed)?, self.count))
+            }
+            ("scenes", Some(_)) => {
+                return Err(Failure::input("--root", "scenes are drawn; `folder` reads those that were written"));
+            }
+            (name, Some(root)) => datasets::open(name, root, classes)?,
+            (name, None) if datasets::NAMES.contains(&name) => {
+                return Err(Failure::input("--root", format!("expected the folder where {name} lies")));
+            }
+            (name, None) => {
+                let known = datasets::NAMES.join(", ");
+                return Err(Failure::input("--dataset", format!("one of {known}, scenes, found `{name}`")));
+            }
+        };
+        if dataset.is_empty() {
+            return Err(Failure::input(self.place(), "no images in it"));
+        }
+        Ok(dataset)
+    }
+
+    /// Where its images come from, in words.
+    pub fn place(&self) -> String {
+        match &self.root {
+            Some(root) => root.display().to_string(),
+            None => format!("{} scenes of seed {}", self.count, self.seed),
+        }
+    }
 }
 
 /// `FILE.json`.
@@ -98,9 +148,9 @@ fn partial(out: &Path) -> PathBuf {
 /// Exit 2 for bad input; what was counted until then is kept for `--resume`.
 pub fn evaluate<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Report> {
     let began = Instant::now();
-    let recipe = recipe_for(&options.model, &options.recipe, &options.dataset, &options.set)?;
+    let recipe = recipe_for(&options.model, &options.recipe, &options.source.name, &options.set)?;
     let given = options.classes.as_deref().map(class_list).transpose()?;
-    let dataset = datasets::open(&options.dataset, &options.root, given.as_ref().map(ClassList::names))?;
+    let dataset = options.source.open(given.as_ref().map(ClassList::names))?;
     let classes = match given {
         Some(classes) => classes,
         None => ClassList::parse(&dataset.classes().join("\n"))?,
@@ -109,18 +159,15 @@ pub fn evaluate<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Rep
         let (found, expected) = (classes.len(), dataset.classes().len());
         return Err(Failure::input("--classes", format!("expected the data set's {expected} classes, found {found}")));
     }
-    if dataset.is_empty() {
-        return Err(Failure::file(&options.root, "no images in it"));
-    }
     let header = serde_json::json!({
-        "model": options.model, "dataset": options.dataset, "root": options.root, "classes": classes.names(),
+        "model": options.model, "dataset": options.source.name, "root": options.source.place(), "classes": classes.names(),
         "recipe": recipe, "oracle": options.oracle,
     });
     let pipeline = Pipeline::new(model_dir::load::<T>(&options.model, device)?, recipe);
     let (mut counts, mut log) = Log::open(&partial(&options.out), &header.to_string(), options.resume, classes.len())?;
     let bank = options.cache.bank(&pipeline, &options.model, &classes)?;
     let simseg = SimSeg::new(pipeline.recipe.clone());
-    let bar = Steps::new(options.dataset.clone(), 1.0, "images");
+    let bar = Steps::new(options.source.name.clone(), 1.0, "images");
     bar.start(dataset.len() as u64, counts.len() as u64);
     for index in counts.len()..dataset.len() {
         let (stem, confusion) = one(&pipeline, &simseg, &bank, &*dataset, index, options.oracle)?;
@@ -185,7 +232,7 @@ fn report<T: Tensor>(
         per_class: iou.map(|(class, iou)| (classes.name(class).to_owned(), serde_json::json!(iou))).collect(),
         confusions: total.worst_pairs(10).into_iter().map(mistake).collect(),
         images: counts.len(),
-        dataset: options.dataset.clone(),
+        dataset: options.source.name.clone(),
         recipe: serde_json::to_value(&pipeline.recipe).map_err(|error| Failure::input("recipe", error))?,
         seconds: began.elapsed().as_secs_f64(),
     })

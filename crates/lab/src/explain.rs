@@ -8,7 +8,7 @@ use crate::evaluate::heat;
 use crate::failure::{Failure, Outcome};
 use crate::model_dir;
 use crate::pipeline::Pipeline;
-use crate::segment::{class_list, recipe_for};
+use crate::segment::{class_list, recipe_for, recipe_name};
 use askama::Template;
 use base64::Engine;
 use simseg_data::picture::{Labels, colour};
@@ -126,7 +126,7 @@ pub fn explain<T: Tensor>(options: &Options, device: &T::Device) -> Outcome {
 
     let (width, height) = (features.input.width, features.input.height);
     let input = Picture { width, height, rgb: features.rgb.clone() };
-    let patch = pipeline.model.image.config.patch;
+    let patch = pipeline.network.image().patch;
     let listening = listening(&seen.values["image/patches"], features.grid.area(), aligner);
     let spread: Vec<f32> =
         (0..width * height).map(|i| listening.0[i / width / patch * features.grid.width + i % width / patch]).collect();
@@ -136,7 +136,7 @@ pub fn explain<T: Tensor>(options: &Options, device: &T::Device) -> Outcome {
     let (bars, threshold_left) = bars(&classes, &segmented);
     let page = Page {
         title: options.image.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-        recipe: options.recipe.clone(),
+        recipe: recipe_name(&options.model, &options.recipe)?,
         recipe_toml: toml,
         original: uri(&picture),
         original_size: format!("{}×{}", picture.width, picture.height),

@@ -3,7 +3,7 @@
 //! Reading order: [`settings`] and [`experiment`] (the file), [`corpus`] (what is trained on), [`train`] and [`state`]
 //! (one run, resumable), [`pipeline`] (images and words → features), [`evaluate`], [`run`] (all of an experiment),
 //! [`expect`], [`report`]; [`model_dir`], [`bank`], and one module per command: [`mod@segment`],
-//! [`dataset`], [`mod@explain`], [`mod@calibrate`], [`retrieval`], [`mod@convert`], [`mod@parity`] and [`mod@scenes`]. `main` is the only place that knows the backends.
+//! [`dataset`], [`mod@explain`], [`mod@calibrate`], [`retrieval`], [`mod@convert`], [`mod@import`], [`mod@parity`] and [`mod@scenes`]. `main` is the only place that knows the backends.
 
 pub mod failure;
 pub mod settings;
@@ -26,6 +26,7 @@ pub mod explain;
 pub mod calibrate;
 pub mod retrieval;
 pub mod convert;
+pub mod import;
 pub mod parity;
 
 pub use failure::{Failure, Outcome};

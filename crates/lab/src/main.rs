@@ -1,15 +1,16 @@
 //! The command line. With [`backend`] the only place that knows which backends exist.
 
+mod arguments;
 mod backend;
 
+use arguments::{CacheArgs, GeluArg, SourceArgs};
 use backend::{Against, BackendArgs, on};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::SceneConfig;
-use simseg_lab::bank::Cache;
 use simseg_lab::{
-    Failure, Outcome, calibrate, convert, dataset, experiment::Experiment, explain, parity, retrieval, run, scenes,
-    segment,
+    Failure, Outcome, calibrate, convert, dataset, experiment::Experiment, explain, import, parity, retrieval, run,
+    scenes, segment,
 };
 use simseg_tensor::Autodiff;
 use simseg_testkit::mistake::{Mistake, NUDGES};
@@ -121,12 +122,8 @@ enum Command {
         /// A model directory.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// voc2012, context, coco-object, or folder (images/ and labels/*.png of the same stem).
-        #[arg(long)]
-        dataset: String,
-        /// Where the data set lies.
-        #[arg(long, value_name = "PATH")]
-        root: PathBuf,
+        #[command(flatten)]
+        source: SourceArgs,
         /// The data set's classes in other words: a class file of the same length and order.
         #[arg(long, value_name = "FILE")]
         classes: Option<PathBuf>,
@@ -156,12 +153,8 @@ enum Command {
         /// A model directory.
         #[arg(long, value_name = "DIR")]
         model: PathBuf,
-        /// voc2012, context, coco-object, or folder.
-        #[arg(long)]
-        dataset: String,
-        /// Where the data set lies.
-        #[arg(long, value_name = "PATH")]
-        root: PathBuf,
+        #[command(flatten)]
+        source: SourceArgs,
         /// The recipe to start from: a name, or a TOML file.
         #[arg(long, default_value = "auto")]
         recipe: String,
@@ -213,6 +206,36 @@ enum Command {
         #[arg(long, value_name = "FILE.json")]
         annotations: Option<PathBuf>,
     },
+    /// Turn a published checkpoint into a model directory; every tensor is accounted for.
+    ///
+    /// Reads SimSeg's released .pth (as data: nothing in it is ever executed) or the same in .safetensors, CLIP as OpenAI,
+    /// open_clip or Hugging Face publish it, and a ViT of timm with a BERT of Hugging Face in --text, to start pretraining
+    /// from. The architecture follows from shapes.
+    Import {
+        /// A .pth or .safetensors file.
+        checkpoint: PathBuf,
+        /// vocab.txt, tokenizer.json, CLIP's bpe_simple_vocab_16e6.txt, or a folder with vocab.json and merges.txt.
+        #[arg(long, value_name = "FILE")]
+        vocab: PathBuf,
+        /// Where the model directory goes.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// The text tower's checkpoint, if it lies in a file of its own.
+        #[arg(long, value_name = "FILE")]
+        text: Option<PathBuf>,
+        /// Channels that towers without projections are projected to.
+        #[arg(long, value_name = "N", default_value_t = 512)]
+        projection: usize,
+        /// Of starting values, for what the checkpoint does not hold.
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        /// How features are pooled: loda, dense or holistic [default: loda; holistic for CLIP].
+        #[arg(long)]
+        aligner: Option<String>,
+        /// CLIP's GELU, which weights do not tell: OpenAI's is quick, most of open_clip's exact.
+        #[arg(long, value_enum, default_value_t = GeluArg::Quick)]
+        gelu: GeluArg,
+    },
     /// Compare two backends: operations, layers, loss, gradients, an optimiser step and twenty training steps.
     ///
     /// Prints a table with the largest differences and their margins. On a divergence: exit 1, the first by name with its
@@ -263,26 +286,6 @@ enum Command {
     },
 }
 
-#[derive(Args)]
-struct CacheArgs {
-    /// Keep class embeddings in this folder, by content [default: the user's cache folder, if they took over a second].
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-    /// Neither read nor keep class embeddings.
-    #[arg(long, conflicts_with = "cache")]
-    no_cache: bool,
-}
-
-impl CacheArgs {
-    fn choice(self) -> Cache {
-        match (self.cache, self.no_cache) {
-            (_, true) => Cache::Off,
-            (Some(folder), _) => Cache::In(folder),
-            (None, false) => Cache::Usual,
-        }
-    }
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match rayon::ThreadPoolBuilder::new().num_threads(cli.threads).build_global() {
@@ -325,16 +328,18 @@ fn dispatch(command: Command) -> Outcome {
             let options = explain::Options { model, classes, image, out, recipe, set, cache };
             on!(place, |device| explain::explain::<T>(&options, device))
         }
-        Command::Evaluate { model, dataset, root, classes, recipe, set, cache, out, resume, oracle, backend } => {
+        Command::Evaluate { model, source, classes, recipe, set, cache, out, resume, oracle, backend } => {
             let place = backend.open()?;
             let cache = cache.choice();
-            let options = dataset::Options { model, dataset, root, classes, recipe, set, cache, out, resume, oracle };
+            let source = source.source();
+            let options = dataset::Options { model, source, classes, recipe, set, cache, out, resume, oracle };
             on!(place, |device| dataset::evaluate::<T>(&options, device).map(|_| ()))
         }
-        Command::Calibrate { model, dataset, root, recipe, set, cache, images, out, backend } => {
+        Command::Calibrate { model, source, recipe, set, cache, images, out, backend } => {
             let place = backend.open()?;
             let cache = cache.choice();
-            let options = calibrate::Options { model, dataset, root, recipe, set, cache, images, out };
+            let source = source.source();
+            let options = calibrate::Options { model, source, recipe, set, cache, images, out };
             on!(place, |device| calibrate::calibrate::<T>(&options, device).map(|_| ()))
         }
         Command::Retrieve { model, captions, images, out, resize, crop, backend } => {
@@ -343,6 +348,10 @@ fn dispatch(command: Command) -> Outcome {
             on!(place, |device| retrieval::retrieve::<T>(&options, device).map(|_| ()))
         }
         Command::Convert { dataset, root, annotations } => convert::convert(&dataset, &root, annotations.as_deref()),
+        Command::Import { checkpoint, vocab, out, text, projection, seed, aligner, gelu } => {
+            let gelu = gelu.gelu();
+            import::import(&import::Options { checkpoint, text, vocab, out, projection, seed, aligner, gelu })
+        }
         Command::Parity { against, device, model, json, inject } => {
             if let Some(name) = inject {
                 let Some(operation) = NUDGES.into_iter().find(|operation| *operation == name) else {

@@ -2,10 +2,10 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::model_dir::Loaded;
-use simseg_data::transform::{Filter, Passes};
+use simseg_data::transform::{Filter, Normalisation, Passes};
 use simseg_data::{Picture, Tokenizer, transform};
 use simseg_model::pool::Padding;
-use simseg_model::{Aligner, AlignerConfig, DualEncoder, Side, TokenBatch};
+use simseg_model::{Aligner, AlignerConfig, Network, NetworkConfig, Side, TokenBatch};
 use simseg_segment::map::Size;
 use simseg_segment::recipe::{Fit, PoolPadding, Resize};
 use simseg_segment::{ClassBank, ClassList, ImageFeatures, Recipe};
@@ -13,8 +13,10 @@ use simseg_tensor::{NoTap, Ops, Tap, Tensor};
 
 /// A model with a recipe.
 pub struct Pipeline<T: Tensor> {
+    /// What the model is.
+    pub network: NetworkConfig,
     /// Both towers.
-    pub model: DualEncoder<T>,
+    pub model: Network<T>,
     /// Its words.
     pub tokenizer: Tokenizer,
     /// Every switch.
@@ -42,13 +44,17 @@ fn prompt_aligner(aligner: AlignerConfig, recipe: &Recipe) -> AlignerConfig {
 impl<T: Tensor> Pipeline<T> {
     /// A loaded model with a recipe.
     pub fn new(loaded: Loaded<T>, recipe: Recipe) -> Self {
-        Self::from_parts(loaded.model, loaded.card.aligner, loaded.tokenizer, recipe)
+        let Loaded { card, model, tokenizer } = loaded;
+        let texts = prompt_aligner(card.aligner, &recipe).eval();
+        Self { network: card.network, model, tokenizer, recipe, images: card.aligner.eval(), texts }
     }
 
-    /// The same from its parts.
-    pub fn from_parts(model: DualEncoder<T>, aligner: AlignerConfig, tokenizer: Tokenizer, recipe: Recipe) -> Self {
-        let texts = prompt_aligner(aligner, &recipe).eval();
-        Self { model, tokenizer, recipe, images: aligner.eval(), texts }
+    /// What its pixels are normalised with.
+    pub fn normalisation(&self) -> &'static Normalisation {
+        match self.network {
+            NetworkConfig::SimSeg(_) => &Normalisation::IMAGENET,
+            NetworkConfig::Clip(_) => &Normalisation::CLIP,
+        }
     }
 
     /// Embeds a class list under the recipe's prompts.
@@ -65,7 +71,7 @@ impl<T: Tensor> Pipeline<T> {
     /// # Errors
     /// If one cannot be tokenised, or the model fails.
     pub fn embed(&self, sentences: &[String]) -> simseg_tensor::Result<T> {
-        let most = self.recipe.prompts.max_tokens.min(self.model.text.config.positions);
+        let most = self.recipe.prompts.max_tokens.min(self.network.positions());
         let ids: Vec<Vec<u32>> = sentences
             .iter()
             .map(|sentence| self.tokenizer.encode(sentence, most))
@@ -83,7 +89,7 @@ impl<T: Tensor> Pipeline<T> {
 
     /// The size an image is resized to.
     pub fn input_size(&self, picture: &Picture) -> Size {
-        let vit = self.model.image.config;
+        let vit = self.network.image();
         let side = if self.recipe.input.size == 0 { vit.image_size } else { self.recipe.input.size };
         match self.recipe.input.fit {
             Fit::Squash => Size { height: side, width: side },
@@ -110,7 +116,7 @@ impl<T: Tensor> Pipeline<T> {
     /// If the input is not a whole number of patches, or images need different input sizes.
     pub fn features(&self, pictures: &[Picture], tap: &mut dyn Tap<T>) -> Outcome<Vec<ImageFeatures<T>>> {
         let Some(first) = pictures.first() else { return Ok(vec![]) };
-        let (input, patch) = (self.input_size(first), self.model.image.config.patch);
+        let (input, patch) = (self.input_size(first), self.network.image().patch);
         if input.height % patch != 0 || input.width % patch != 0 {
             let expected = format!("a multiple of the patch ({patch}), found {}", self.recipe.input.size);
             return Err(Failure::input("input.size", expected));
@@ -121,9 +127,9 @@ impl<T: Tensor> Pipeline<T> {
         let resized: Vec<Picture> = pictures.iter().map(|p| self.resized(p, input)).collect();
         let mut values = vec![0.0f32; resized.len() * 3 * input.area()];
         for (out, picture) in values.chunks_mut(3 * input.area()).zip(&resized) {
-            transform::normalise_into(&picture.rgb, out);
+            transform::normalise_into(&picture.rgb, self.normalisation(), out);
         }
-        let device = self.model.temperature.device();
+        let device = self.model.device();
         let shape = [resized.len(), 3, input.height, input.width];
         let pixels = T::from_host(&values, &shape, &device)?;
         drop(values);
@@ -141,7 +147,10 @@ impl<T: Tensor> Pipeline<T> {
                 grid,
                 embedding: embeddings.slice(0, i, 1)?,
                 input,
-                rgb: if self.recipe.truncates() { transform::round_trip(&resized.rgb) } else { resized.rgb },
+                rgb: match self.recipe.truncates() {
+                    true => transform::round_trip(&resized.rgb, self.normalisation()),
+                    false => resized.rgb,
+                },
                 output: Size { height: picture.height, width: picture.width },
             })
         };

@@ -126,7 +126,7 @@ pub fn retrieve<T: Tensor>(options: &Options, device: &T::Device) -> Outcome<Rep
     let recipe =
         Recipe { input: Input { size: options.crop, fit: Fit::Squash, ..Recipe::plain().input }, ..Recipe::plain() };
     let pipeline = Pipeline::new(model_dir::load::<T>(&options.model, device)?, recipe);
-    let d = pipeline.model.image_projection.weight.shape()[0];
+    let d = pipeline.network.projection();
 
     let bar = Steps::new("images", 1.0, "images");
     bar.start(names.len() as u64, 0);

@@ -57,21 +57,31 @@ pub fn recipe(name: &str, dataset: &str, set: &[String]) -> Outcome<Recipe> {
         return Err(Failure::input("--recipe", text));
     };
     set.iter().try_for_each(|assignment| settings::set(&mut table, assignment))?;
-    settings::settings(Path::new(if from_file { name } else { "--set" }), "", table)
+    let path = Path::new(if from_file { name } else { "--set" });
+    let recipe: Recipe = settings::settings(path, "", table)?;
+    recipe.prompts.templates.lines().map_err(|error| Failure::file(path, error))?;
+    Ok(recipe)
 }
 
-/// [`recipe`] for a model: `auto` is `official-code` for networks that see 224 pixels and more, as the released ones do, and
-/// `plain` for the small world's.
+/// What `auto` means for a model: `official-code` for networks that see 224 pixels and more, as the released ones do, and
+/// `plain` for the small world's. Other names are themselves.
 ///
 /// # Errors
-/// As [`recipe`], or if the model directory has no readable card.
-pub fn recipe_for(model: &Path, name: &str, dataset: &str, set: &[String]) -> Outcome<Recipe> {
-    let released = || -> Outcome<bool> { Ok(model_dir::card(model)?.model.image.image_size >= 224) };
-    match name {
-        "auto" if released()? => recipe("official-code", dataset, set),
-        "auto" => recipe("plain", dataset, set),
-        name => recipe(name, dataset, set),
+/// If the model directory has no readable card.
+pub fn recipe_name(model: &Path, name: &str) -> Outcome<String> {
+    if name != "auto" {
+        return Ok(name.to_owned());
     }
+    let released = model_dir::card(model)?.network.image().image_size >= 224;
+    Ok(if released { "official-code" } else { "plain" }.to_owned())
+}
+
+/// [`recipe`] for a model, by [`recipe_name`].
+///
+/// # Errors
+/// As both.
+pub fn recipe_for(model: &Path, name: &str, dataset: &str, set: &[String]) -> Outcome<Recipe> {
+    recipe(&recipe_name(model, name)?, dataset, set)
 }
 
 /// A class file.
@@ -163,7 +173,7 @@ impl Clock {
 struct Trace {
     on: bool,
     prefix: String,
-    tensors: Vec<checkpoint::Stored>,
+    tensors: Vec<checkpoint::Stored<'static>>,
 }
 
 impl Trace {
@@ -184,19 +194,21 @@ impl<T: Tensor> Tap<T> for Trace {
             inner.iter().any(|prefix| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == *prefix });
         if self.on && !layer {
             let (shape, values) = (value.shape().to_vec(), value.to_f32()?);
-            self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape, &values));
+            self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape, values));
         }
         Ok(())
     }
     fn see_host(&mut self, name: &str, shape: &[usize], values: &[f32]) -> simseg_tensor::Result<()> {
         if self.on {
-            self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape.to_vec(), values));
+            let name = format!("{}{name}", self.prefix);
+            self.tensors.push(checkpoint::Stored::f32(name, shape.to_vec(), values.to_vec()));
         }
         Ok(())
     }
     fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
         if self.on {
-            self.tensors.push(checkpoint::Stored::u8(format!("{}{name}", self.prefix), shape.to_vec(), values));
+            let name = format!("{}{name}", self.prefix);
+            self.tensors.push(checkpoint::Stored::u8(name, shape.to_vec(), values.to_vec()));
         }
         Ok(())
     }

@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn parity(arguments: &[&str]) -> Output {
+fn simseg(arguments: &[&str]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    Command::new(env!("CARGO_BIN_EXE_simseg")).arg("parity").args(arguments).current_dir(root).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_simseg")).args(arguments).current_dir(root).output().unwrap()
+}
+
+fn parity(arguments: &[&str]) -> Output {
+    simseg(&[&["parity"], arguments].concat())
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -37,6 +41,23 @@ fn a_model_of_any_size_is_shown_scenes_of_its_own_size() {
     for model in ["fixtures/pytorch/model", "fixtures/tiny"] {
         let output = parity(&["--against", AGAINST[AGAINST.len() - 1], "--model", model]);
         assert_eq!(output.status.code(), Some(0), "{model}: {}{}", text(&output.stdout), text(&output.stderr));
+    }
+}
+
+#[test]
+fn imported_models_of_both_families_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    for (checkpoint, vocabulary, last) in
+        [("released.pth", "vocab.txt", "losses of"), ("openai.safetensors", "clip", "parameters after one step")]
+    {
+        let out = folder.path().join(checkpoint);
+        let [checkpoint, vocabulary] = [checkpoint, vocabulary].map(|name| format!("fixtures/pytorch/import/{name}"));
+        let import = ["import", &checkpoint, "--vocab", &vocabulary, "--out", out.to_str().unwrap()];
+        assert!(simseg(&import).status.success(), "{import:?}");
+        let output = parity(&["--against", AGAINST[AGAINST.len() - 1], "--model", out.to_str().unwrap()]);
+        let table = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{checkpoint}: {table}{}", text(&output.stderr));
+        assert!(table.contains("text/layer/1") && table.contains(last), "{table}");
     }
 }
 

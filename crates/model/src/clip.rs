@@ -1,6 +1,7 @@
 //! CLIP (Radford et al. 2021) in OpenAI's layout and under its names: the same two towers with other habits.
 //!
-//! Both are pre-norm transformers with `x·sigmoid(1.702 x)` for GELU and LayerNorm ε 1e-5:
+//! Both are pre-norm transformers with `x·sigmoid(1.702 x)` for GELU (OpenAI's; others trained with the exact one) and
+//! LayerNorm ε 1e-5:
 //! - image: `x₀ = ln_pre([class; patches·Wᵀ] + pos)`, no bias on the patches, blocks, `ln_post`;
 //! - text: `x₀ = token + pos`, blocks in which a token sees only itself and earlier ones, `ln_final`;
 //! - then `x·P` on every token, `P [d, e]` (stored transposed to a [`Linear`] layer).
@@ -42,6 +43,29 @@ pub struct ClipConfig {
     pub text: ClipTextConfig,
     /// Channels both are projected to.
     pub projection: usize,
+    /// Which GELU both were trained with.
+    #[serde(default)]
+    pub gelu: Gelu,
+}
+
+/// Two functions under one name; weights do not say which they were trained with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gelu {
+    /// `x·sigmoid(1.702 x)`: OpenAI's models, and open_clip's under names that end in `-quickgelu`.
+    #[default]
+    Quick,
+    /// `x·Φ(x)`: most models of open_clip.
+    Exact,
+}
+
+impl Gelu {
+    fn of<T: Tensor>(self, x: &T) -> Result<T> {
+        match self {
+            Self::Quick => x.quick_gelu(),
+            Self::Exact => x.gelu(),
+        }
+    }
 }
 
 impl ClipConfig {
@@ -88,6 +112,8 @@ pub struct Clip<P> {
 pub struct ClipImage<P> {
     /// Its numbers.
     pub config: VitConfig,
+    /// Which GELU.
+    pub gelu: Gelu,
     /// `[d]`
     pub class_embedding: P,
     /// `[1+g·g, d]`, the summary token's row first.
@@ -107,6 +133,8 @@ pub struct ClipImage<P> {
 pub struct ClipText<P> {
     /// Its numbers.
     pub config: ClipTextConfig,
+    /// Which GELU.
+    pub gelu: Gelu,
     /// `[v, d]`
     pub token_embedding: P,
     /// `[positions, d]`
@@ -139,7 +167,7 @@ const EPS: f64 = 1e-5;
 impl Clip<Parameter> {
     /// The parameters of an architecture. Factors start at 1/0.07, as CLIP's did.
     pub fn layout(config: &ClipConfig) -> Self {
-        let ClipConfig { image, text, projection: e } = *config;
+        let ClipConfig { image, text, projection: e, gelu } = *config;
         let normal = |shape: &[usize], deviation| Parameter::new(shape, Init::Normal(deviation));
         let root = |width: usize| 1.0 / (width as f64).sqrt();
         let (d, p, grid) = (image.width, image.patch, image.image_size / image.patch);
@@ -148,6 +176,7 @@ impl Clip<Parameter> {
         Self {
             image: ClipImage {
                 config: image,
+                gelu,
                 class_embedding: normal(&[d], root(d)),
                 positional_embedding: normal(&[1 + grid * grid, d], root(d)),
                 conv1,
@@ -157,6 +186,7 @@ impl Clip<Parameter> {
             },
             text: ClipText {
                 config: text,
+                gelu,
                 token_embedding: normal(&[text.vocabulary, text.width], 0.02),
                 positional_embedding: normal(&[text.positions, text.width], 0.01),
                 blocks: (0..text.depth).map(|_| Resblock::layout(text.width)).collect(),
@@ -189,6 +219,7 @@ impl<P> Clip<P> {
         Ok(Clip {
             image: ClipImage {
                 config: image.config,
+                gelu: image.gelu,
                 class_embedding: f("visual.class_embedding", &image.class_embedding)?,
                 positional_embedding: f("visual.positional_embedding", &image.positional_embedding)?,
                 conv1: image.conv1.map("visual.conv1", f)?,
@@ -198,6 +229,7 @@ impl<P> Clip<P> {
             },
             text: ClipText {
                 config: text.config,
+                gelu: text.gelu,
                 token_embedding: f("token_embedding.weight", &text.token_embedding)?,
                 positional_embedding: f("positional_embedding", &text.positional_embedding)?,
                 blocks: map_list("transformer.resblocks", &text.blocks, |name, block| block.map(name, f))?,
@@ -228,13 +260,13 @@ impl<P> Resblock<P> {
 
 impl<T: Tensor> Resblock<T> {
     /// `[b, n, d]` → `[b, n, d]`
-    pub fn forward(&self, x: &T, heads: usize, causal: bool) -> Result<T> {
+    pub fn forward(&self, x: &T, heads: usize, causal: bool, gelu: Gelu) -> Result<T> {
         let d = x.width();
         let qkv = self.in_proj.forward(&self.ln_1.forward(x)?)?; //                   [b, n, 3d]
         let (q, k, v) = (qkv.slice(2, 0, d)?, qkv.slice(2, d, d)?, qkv.slice(2, 2 * d, d)?);
         let how = Attention { heads, key_bias: None, causal };
         let x = x.add(&self.out_proj.forward(&q.attention(&k, &v, how)?)?)?; //       [b, n, d]
-        let hidden = self.c_fc.forward(&self.ln_2.forward(&x)?)?.quick_gelu()?; //    [b, n, 4d]
+        let hidden = gelu.of(&self.c_fc.forward(&self.ln_2.forward(&x)?)?)?; //       [b, n, 4d]
         x.add(&self.c_proj.forward(&hidden)?)
     }
 }
@@ -249,7 +281,7 @@ impl<T: Tensor> Encoder<T> for ClipImage<T> {
         let mut x = self.ln_pre.forward(&embed(pixels, patch, &self.conv1, &cls, &positions)?)?;
         tap.see("image/embed", &x)?; //                                               [b, 1+n, d]
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, heads, false)?;
+            x = block.forward(&x, heads, false, self.gelu)?;
             tap.see(&format!("image/block/{i}"), &x)?;
         }
         let values = self.ln_post.forward(&x)?;
@@ -276,7 +308,7 @@ impl<T: Tensor> Encoder<T> for ClipText<T> {
         let mut x = words.add(&self.positional_embedding.slice(0, 0, m)?.unsqueeze(0)?)?; // [b, m, d]
         tap.see("text/embed", &x)?;
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, self.config.heads, true)?;
+            x = block.forward(&x, self.config.heads, true, self.gelu)?;
             tap.see(&format!("text/layer/{i}"), &x)?;
         }
         let order = T::index_from_host(&summary_first(&batch.lengths, m), &[b, m], &device)?;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::{Bert, BertConfig};
-use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig};
+use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::{Dense, Holistic, Loda, Padding};
 use simseg_model::vit::{Vit, VitConfig, bicubic, patchify};
 use simseg_model::{Aligner, AlignerConfig, DualEncoder, Encoder, ModelConfig, Side, TokenBatch, Tokens};
@@ -18,6 +18,7 @@ const CLIP: ClipConfig = ClipConfig {
     image: IMAGE,
     text: ClipTextConfig { vocabulary: 9, positions: 9, width: 6, depth: 2, heads: 2 },
     projection: 5,
+    gelu: Gelu::Quick,
 };
 
 /// Starting values, but large enough that tokens attend to each other.

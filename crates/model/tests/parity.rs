@@ -6,7 +6,7 @@
 use serde_json::Value;
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::{Bert, BertConfig};
-use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig};
+use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::vit::{Vit, VitConfig};
 use simseg_model::{AdamW, AdamWConfig, Encoder, TokenBatch, Tokens, nce};
 use simseg_tensor::{Autodiff, Differentiable, Error, NoTap, Ops, Parameter, Tap, Tensor};
@@ -18,6 +18,7 @@ const CLIP: ClipConfig = ClipConfig {
     image: VitConfig { image_size: 8, patch: 4, width: 8, depth: 2, heads: 2 },
     text: ClipTextConfig { vocabulary: 9, positions: 6, width: 8, depth: 2, heads: 2 },
     projection: 6,
+    gelu: Gelu::Quick,
 };
 
 /// `filled` of `golden/make.py`.

@@ -96,10 +96,18 @@ pub fn nearest(i: usize, from: usize, to: usize) -> usize {
     (i * from / to).min(from - 1)
 }
 
-/// Labels on another grid: nearest source.
+/// Labels on another grid: nearest source, at the very positions of OpenCV's `resize(…, INTER_NEAREST)`.
+///
+/// That is `⌊i·s⌋` with `s = 1/(to/from)` in double precision. Where `i·from/to` is whole, `i·s` may fall a hair short of it,
+/// and the source is the one before: a column of labels here and there, but the released code's.
 pub fn resize_labels(labels: &[u8], from: Size, to: Size) -> Vec<u8> {
-    let row = |y: usize| &labels[nearest(y, from.height, to.height) * from.width..][..from.width];
-    (0..to.height).flat_map(|y| (0..to.width).map(move |x| row(y)[nearest(x, from.width, to.width)])).collect()
+    let sources = |from: usize, to: usize| -> Vec<usize> {
+        let scale = 1.0 / (to as f64 / from as f64);
+        (0..to).map(|i| ((i as f64 * scale) as usize).min(from - 1)).collect()
+    };
+    let columns = sources(from.width, to.width);
+    let rows = sources(from.height, to.height).into_iter().map(|y| &labels[y * from.width..][..from.width]);
+    rows.flat_map(|row| columns.iter().map(|&x| row[x])).collect()
 }
 
 /// Stretches values to `[0, 1]` in place. A flat map becomes 0 everywhere: it says nothing about where the class is
@@ -130,6 +138,9 @@ mod tests {
         let out = resize(&[1.0, 2.0], size(2, 1), size(4, 2), Upsample::Nearest).unwrap();
         assert_eq!(out, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]);
         assert_eq!(resize_labels(&[1, 2], size(1, 2), size(1, 3)), [1, 1, 2]);
+        // 17·288/102 is 48, but 17·(1/(102/288)) falls short of it.
+        let ramp: Vec<u8> = (0..288).map(|i| (i / 2) as u8).collect();
+        assert_eq!(resize_labels(&ramp, size(1, 288), size(1, 102))[17], 23);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Every switch of the segmentation, named: a recipe is a complete configuration, never a set of hidden defaults.
 //!
 //! Paper and released code differ in details that the paper does not mention; each is a switch here, so that each can be
-//! an ablation (`--set map.upsample=bilinear`). `simseg segment --recipe official-code --print-recipe` prints all of it.
+//! an ablation (`--set map.upsample=bilinear`). `simseg recipe official-code` prints all of it.
 
 use crate::compose::Compose;
 use crate::map::Upsample;
@@ -121,6 +121,7 @@ pub enum Refine {
     /// Every pixel whose map is above a level.
     Cut {
         /// The level.
+        #[serde(default = "one_half")]
         level: f64,
     },
     /// A dense CRF takes the map for a probability (paper and released code).

@@ -101,13 +101,16 @@ pub enum Rule {
     /// `softmax(scale·score)` of at least `probability` (SCLIP, MaskCLIP: scale 100).
     Softmax {
         /// Multiplies scores before the softmax.
+        #[serde(default = "hundred")]
         scale: f64,
         /// The probability to reach.
+        #[serde(default = "tenth")]
         probability: f64,
     },
-    /// The `count` best classes whatever their score (GroupViT: 5).
+    /// The `count` best classes whatever their score (GroupViT: 5; its background is what no map reaches, `refine.level`).
     Best {
         /// How many.
+        #[serde(default = "five")]
         count: usize,
     },
     /// The split of the scores into two groups with the largest variance between them (Otsu 1979).
@@ -122,6 +125,16 @@ pub enum Rule {
         /// The classes in the image.
         classes: Vec<usize>,
     },
+}
+
+fn hundred() -> f64 {
+    100.0
+}
+fn tenth() -> f64 {
+    0.1
+}
+fn five() -> usize {
+    5
 }
 
 /// How far down the ranking to look.

@@ -35,9 +35,17 @@ impl Parameter {
     }
 
     /// Draws starting values: a pure function of `(seed, name)`, whatever else the network holds.
+    ///
+    /// # Errors
+    /// If the backend fails.
     pub fn draw<T: Tensor>(&self, seed: u64, name: &str, device: &T::Device) -> Result<T> {
+        T::from_host(&self.values(seed, name), &self.shape, device)
+    }
+
+    /// The same values on the host, row-major.
+    pub fn values(&self, seed: u64, name: &str) -> Vec<f32> {
         let mut rng = random::stream(seed, name, 0);
-        let values: Vec<f32> = match self.init {
+        match self.init {
             Init::Constant(value) => vec![value as f32; numel(&self.shape)],
             Init::Normal(std) => {
                 let mut draw = || loop {
@@ -53,7 +61,6 @@ impl Parameter {
                 let bound = (6.0 / fans as f64).sqrt();
                 (0..numel(&self.shape)).map(|_| (bound * (2.0 * random::uniform(&mut rng) - 1.0)) as f32).collect()
             }
-        };
-        T::from_host(&values, &self.shape, device)
+        }
     }
 }

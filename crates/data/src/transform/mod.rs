@@ -10,17 +10,30 @@ use crate::picture::Picture;
 pub use crop::{Crop, centre_crop, random_resized_crop, shorter_side};
 pub use resize::{Filter, Passes, resize, resize_with};
 
-/// Mean of ImageNet's training images per channel, as torchvision and timm use it.
-pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's training images per channel.
-pub const STD: [f32; 3] = [0.229, 0.224, 0.225];
+/// What pixels are normalised with, per channel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalisation {
+    /// What is subtracted from values in `[0, 1]`.
+    pub mean: [f32; 3],
+    /// What they are divided by then.
+    pub std: [f32; 3],
+}
+
+impl Normalisation {
+    /// Of ImageNet's training images, as torchvision, timm and SimSeg use it.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    /// Of the images that CLIP was trained on (OpenAI's released code).
+    pub const CLIP: Self =
+        Self { mean: [0.481_454_66, 0.457_827_5, 0.408_210_73], std: [0.268_629_54, 0.261_302_6, 0.275_777_1] };
+}
+
 /// Side of the square that SimSeg resizes an image to.
 pub const SIDE: usize = 288;
 
 /// `[3, h, w]`, normalised per channel.
-pub fn normalise(picture: &Picture) -> Vec<f32> {
+pub fn normalise(picture: &Picture, by: &Normalisation) -> Vec<f32> {
     let mut out = vec![0.0; picture.rgb.len()];
-    normalise_into(&picture.rgb, &mut out);
+    normalise_into(&picture.rgb, by, &mut out);
     out
 }
 
@@ -28,22 +41,22 @@ pub fn normalise(picture: &Picture) -> Vec<f32> {
 ///
 /// # Panics
 /// If `out` is shorter than `rgb`.
-pub fn normalise_into(rgb: &[u8], out: &mut [f32]) {
+pub fn normalise_into(rgb: &[u8], by: &Normalisation, out: &mut [f32]) {
     let area = rgb.len() / 3;
     for channel in 0..3 {
         let plane = &mut out[channel * area..(channel + 1) * area];
         for (value, pixel) in plane.iter_mut().zip(rgb.chunks_exact(3)) {
-            *value = (f32::from(pixel[channel]) / 255.0 - MEAN[channel]) / STD[channel];
+            *value = (f32::from(pixel[channel]) / 255.0 - by.mean[channel]) / by.std[channel];
         }
     }
 }
 
 /// The bytes that come back from normalised values when they are scaled and cut, not rounded: `⌊255·(x·std + mean)⌋` in
 /// single precision. The released code refines masks on these; about half of all values are one less than they were.
-pub fn round_trip(rgb: &[u8]) -> Vec<u8> {
+pub fn round_trip(rgb: &[u8], by: &Normalisation) -> Vec<u8> {
     let back = |byte: u8, channel: usize| {
-        let x = (f32::from(byte) / 255.0 - MEAN[channel]) / STD[channel];
-        ((x * STD[channel] + MEAN[channel]) * 255.0) as u8
+        let x = (f32::from(byte) / 255.0 - by.mean[channel]) / by.std[channel];
+        ((x * by.std[channel] + by.mean[channel]) * 255.0) as u8
     };
     let tables: [[u8; 256]; 3] = std::array::from_fn(|channel| std::array::from_fn(|byte| back(byte as u8, channel)));
     rgb.iter().enumerate().map(|(i, &byte)| tables[i % 3][usize::from(byte)]).collect()
@@ -55,7 +68,8 @@ mod tests {
 
     #[test]
     fn normalised_channels_lie_one_after_the_other() {
-        let out = normalise(&Picture { width: 2, height: 1, rgb: vec![255, 0, 0, 0, 0, 255] });
+        let out =
+            normalise(&Picture { width: 2, height: 1, rgb: vec![255, 0, 0, 0, 0, 255] }, &Normalisation::IMAGENET);
         assert_eq!(out[0], (1.0 - 0.485) / 0.229);
         assert_eq!(out[5], (1.0 - 0.406) / 0.225);
     }

@@ -4,13 +4,13 @@
 //! optimiser step, twenty training steps. The first row that diverges is the one to read; [`simseg_testkit::diagnose`] tells a wrong
 //! kernel from a wrong derivative rule and a wrong formula.
 //!
-//! Reading order: [`network`] (a model and a batch that fits it), [`rows`] (comparisons and how they print).
+//! Reading order: [`probe`] (a model and a batch that fits it), [`rows`] (comparisons and how they print).
 
-pub mod network;
+pub mod probe;
 pub mod rows;
 
 use crate::failure::{Failure, Outcome};
-use network::Network;
+use probe::Probe;
 use rows::{Report, Row};
 use simseg_tensor::{Autodiff, Differentiable, Tensor};
 use simseg_testkit::Tolerance;
@@ -78,10 +78,10 @@ pub fn parity<R: Tensor, O: Tensor, N: Differentiable>(
     other: &O::Device,
     native: &N::Device,
 ) -> Outcome {
-    let network = Network::load::<R>(options, reference)?;
+    let probe = Probe::load::<R>(options, reference)?;
     let (mut rows, finding) = operations::<R, O, N>(reference, other, native)?;
-    rows.extend(layers::<R, O>(&network, reference, other)?);
-    rows.extend(training::<R, N>(&network, reference, native)?);
+    rows.extend(layers::<R, O>(&probe, reference, other)?);
+    rows.extend(training::<R, N>(&probe, reference, native)?);
     let report = Report::new(&options.against, rows, finding.as_ref());
     print!("{report}");
     if let Some(path) = &options.json {
@@ -119,8 +119,8 @@ fn operations<R: Tensor, O: Tensor, N: Differentiable>(
 }
 
 /// Every tap of the forward pass.
-fn layers<R: Tensor, O: Tensor>(network: &Network, reference: &R::Device, other: &O::Device) -> Outcome<Vec<Row>> {
-    let (r, o) = (subject::values::<R>(network, reference)?, subject::values::<O>(network, other)?);
+fn layers<R: Tensor, O: Tensor>(probe: &Probe, reference: &R::Device, other: &O::Device) -> Outcome<Vec<Row>> {
+    let (r, o) = (subject::values::<R>(probe, reference)?, subject::values::<O>(probe, other)?);
     let row = |(r, o): (subject::Named, subject::Named)| {
         let section = if r.name == "loss" { "loss" } else { "layer" };
         Row::compare(section, r.name, (&r.values, &o.values), &r.shape, LAYER)
@@ -130,23 +130,25 @@ fn layers<R: Tensor, O: Tensor>(network: &Network, reference: &R::Device, other:
 
 /// The gradient of every parameter, the parameters after one step, and the losses of a few.
 fn training<R: Tensor, N: Differentiable>(
-    network: &Network,
+    probe: &Probe,
     reference: &R::Device,
     native: &N::Device,
 ) -> Outcome<Vec<Row>> {
-    let r = subject::gradients::<Autodiff<R>>(network, reference)?;
-    let n = subject::gradients::<N>(network, native)?;
+    let r = subject::gradients::<Autodiff<R>>(probe, reference)?;
+    let n = subject::gradients::<N>(probe, native)?;
     let row = |(i, (name, shape)): (usize, (String, Vec<usize>))| {
         Row::compare("gradient", name, (&r[i], &n[i]), &shape, GRADIENT)
     };
-    let mut rows: Vec<Row> = network.parameters().into_iter().enumerate().map(row).collect();
+    let mut rows: Vec<Row> = probe.parameters().into_iter().enumerate().map(row).collect();
     let mut whole = |section, name, (r, n): (Vec<f64>, Vec<f64>), tolerance| {
         rows.push(Row::compare(section, name, (&r, &n), &[r.len()], tolerance));
     };
-    let updated = (network.update::<R>(&r, reference)?, network.update::<N>(&r, native)?);
+    let updated = (probe.update::<R>(&r, reference)?, probe.update::<N>(&r, native)?);
     whole("optimiser", "parameters after one step".into(), updated, OPERATION);
-    let losses = (network.train::<Autodiff<R>>(reference)?, network.train::<N>(native)?);
-    let tolerance = if network.trained { TRAINED } else { TRAINING };
-    whole("training", format!("losses of {} steps", losses.0.len()), losses, tolerance);
+    let losses = (probe.train::<Autodiff<R>>(reference)?, probe.train::<N>(native)?);
+    let tolerance = if probe.trained { TRAINED } else { TRAINING };
+    if !losses.0.is_empty() {
+        whole("training", format!("losses of {} steps", losses.0.len()), losses, tolerance);
+    }
     Ok(rows)
 }

@@ -8,7 +8,7 @@ use crate::model_dir::{self, Card};
 use crate::state::State;
 use crate::train;
 use simseg_data::{Scene, SceneConfig, Tokenizer, World};
-use simseg_model::{AdamW, DualEncoder, TokenBatch, nce};
+use simseg_model::{AdamW, Network, NetworkConfig, TokenBatch, nce};
 use simseg_tensor::{Differentiable, Error, Ops, Parameter, Result, Tap, Tensor};
 use simseg_testkit::Subject;
 use simseg_testkit::hostile::Layout;
@@ -28,9 +28,9 @@ const GENTLE: (f64, f64) = (1e-4, 1e-3);
 const MOST: [f64; 2] = [1e9, 1e12];
 
 /// A model with its weights, and pairs to show it.
-pub struct Network {
+pub struct Probe {
     card: Card,
-    layout: DualEncoder<Parameter>,
+    layout: Network<Parameter>,
     weights: Vec<Input>,
     scenes: Vec<Scene>,
     captions: Vec<Vec<u32>>,
@@ -42,7 +42,7 @@ pub struct Network {
     pub trained: bool,
 }
 
-impl Network {
+impl Probe {
     /// The model of a directory, or a fresh small one.
     ///
     /// # Errors
@@ -56,10 +56,9 @@ impl Network {
                 (loaded.card, loaded.model, loaded.tokenizer, training)
             }
             None => {
-                let (mut card, training) = fresh()?;
-                let tokenizer = corpus::tokenizer();
-                card.model.text.vocabulary = tokenizer.vocabulary();
-                (card, DualEncoder::layout(&card.model).init::<T>(0, device)?, tokenizer, training)
+                let (card, training) = fresh()?;
+                let draw = &mut |name: &str, parameter: &Parameter| parameter.draw::<T>(0, name, device);
+                (card, Network::layout(&card.network).map(draw)?, corpus::tokenizer(), training)
             }
         };
         let input = |(_, x): (String, T)| -> Outcome<Input> {
@@ -67,7 +66,7 @@ impl Network {
         };
         let weights = model.parameters().into_iter().map(input).collect::<Outcome<Vec<_>>>()?;
         let (pairs, steps) = affordable(options, &card, &weights)?;
-        let layout = DualEncoder::layout(&card.model);
+        let layout = Network::layout(&card.network);
         let (scenes, captions) = pairs_for(&card, &tokenizer, pairs as u64 * STEPS)?;
         let (pad, trained) = (tokenizer.pad(), options.model.is_some());
         Ok(Self { card, layout, weights, scenes, captions, pad, pairs, steps, training, trained })
@@ -100,12 +99,18 @@ impl Network {
         Ok(updated.iter().map(T::to_vec::<f64>).collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// The losses of a few steps of training.
+    /// The model with these values as its parameters.
+    fn model<T: Tensor>(&self, x: &[T]) -> Result<Network<T>> {
+        let mut values = x.iter().cloned();
+        self.layout.map(&mut |name, _| values.next().ok_or_else(|| Error::parameter(name, "no value given")))
+    }
+
+    /// The losses of a few steps of training; none for CLIP, which is not trained here.
     ///
     /// # Errors
     /// Whatever the backend says.
     pub fn train<D: Differentiable>(&self, device: &D::Device) -> Result<Vec<f64>> {
-        let model = self.layout.with(subject::inputs::<D>(self, device)?)?;
+        let Network::SimSeg(model) = self.model(&subject::inputs::<D>(self, device)?)? else { return Ok(vec![]) };
         let values: Vec<D> = model.parameters().into_iter().map(|(_, value)| value).collect();
         let optimiser = AdamW::new(self.training.adamw, &values)?;
         let mut state = State { model, optimiser, seconds: 0.0 };
@@ -133,14 +138,16 @@ fn fresh() -> Outcome<(Card, Training)> {
     ];
     let experiment = Experiment::parse(Path::new("quick.toml"), EXPERIMENT, &overrides.map(str::to_owned))?;
     let (_, settings) = experiment.variants.last().ok_or_else(|| Failure::input("quick.toml", "expected a variant"))?;
-    Ok((Card { model: settings.model, aligner: settings.aligner }, settings.training))
+    let mut model = settings.model;
+    model.text.vocabulary = corpus::tokenizer().vocabulary();
+    Ok((Card { network: NetworkConfig::SimSeg(model), aligner: settings.aligner }, settings.training))
 }
 
 /// Pairs per step and steps that take about a minute.
 fn affordable(options: &Options, card: &Card, weights: &[Input]) -> Outcome<(usize, u64)> {
     // A product for every weight and token; twice as much again on the way back.
     let parameters: f64 = weights.iter().map(|input| input.values.len() as f64).sum();
-    let image = card.model.image;
+    let image = card.network.image();
     let tokens = (image.image_size / image.patch).pow(2) as f64;
     let pair = 3.0 * parameters * tokens;
     let most = MOST[usize::from(!options.plain_loops)];
@@ -158,9 +165,9 @@ fn affordable(options: &Options, card: &Card, weights: &[Input]) -> Outcome<(usi
 
 /// Scenes of the model's own size with their captions in its own tokens, cut where they are too long for it.
 fn pairs_for(card: &Card, tokenizer: &Tokenizer, count: u64) -> Outcome<(Vec<Scene>, Vec<Vec<u32>>)> {
-    let world = SceneConfig { image_size: card.model.image.image_size, ..SceneConfig::default() };
+    let world = SceneConfig { image_size: card.network.image().image_size, ..SceneConfig::default() };
     let scenes: Vec<Scene> = World::new(world, 0)?.scenes(0..count);
-    let most = card.model.text.positions;
+    let most = card.network.positions();
     let encode =
         |scene: &Scene| tokenizer.encode(&scene.caption, most).map_err(|error| Failure::input(&scene.caption, error));
     let captions = scenes.iter().map(encode).collect::<Outcome<_>>()?;
@@ -178,22 +185,22 @@ impl<T: Tensor> Tap<T> for Recorder<T> {
 }
 
 /// The forward pass and the loss, as a function of the parameters.
-impl Subject for Network {
+impl Subject for Probe {
     fn inputs(&self) -> Vec<Input> {
         self.weights.clone()
     }
 
     fn compute<T: Tensor>(&self, x: &[T]) -> Result<Vec<(String, T)>> {
         let mut tap = Recorder(vec![]);
-        let model = self.layout.with(x.iter().cloned())?;
-        let (pixels, captions) = self.batch::<T>(0, &model.temperature.device())?;
+        let model = self.model(x)?;
+        let (pixels, captions) = self.batch::<T>(0, &model.device())?;
         let image = model.encode_image(&pixels, &mut tap)?; //      [b, 1+n, e]
         tap.see("image/projected", &image.values)?;
         let text = model.encode_text(&captions, &mut tap)?; //      [b, m, e]
         tap.see("text/projected", &text.values)?;
         let similarity = self.card.aligner.train::<T>().similarity(&image, &text)?;
         tap.see("similarity", &similarity)?; //                     [b, b]
-        tap.see("loss", &nce::info_nce(&similarity, &model.temperature, self.training.label_smoothing)?)?;
+        tap.see("loss", &nce::info_nce(&similarity, &model.temperature()?, self.training.label_smoothing)?)?;
         Ok(tap.0)
     }
 
