@@ -121,6 +121,8 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.set_num_threads(args.threads)
     sizes = SMALL if args.small else FULL
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit(f"{args.device}: PyTorch sees no GPU here (driver? CUDA_VISIBLE_DEVICES?); --device cpu --small shows that the script runs")
     card = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else "cpu"
     print(f"{card}, PyTorch {torch.__version__}, batch {args.batch}", flush=True)
     slow = []
@@ -133,8 +135,8 @@ def main():
                 if args.device.startswith("cuda"):
                     torch.cuda.empty_cache()
             ratio = statistics.median(a) / statistics.median(b)
-            turns = ", ".join(f"{x:.0f}/{y:.0f}" for x, y in zip(a, b))
-            print(f"{work:<9} {precision:<4} simseg {statistics.median(a):8.0f} images/s, PyTorch {statistics.median(b):8.0f}, "
+            turns = ", ".join(f"{x:.4g}/{y:.4g}" for x, y in zip(a, b))
+            print(f"{work:<9} {precision:<4} simseg {statistics.median(a):8.4g} images/s, PyTorch {statistics.median(b):8.4g}, "
                   f"ratio {ratio:.2f}   (turns: {turns})", flush=True)
             if ratio < args.least:
                 slow.append(f"{work} {precision}: {ratio:.2f}")
