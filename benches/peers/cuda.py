@@ -105,6 +105,10 @@ def theirs(args, work, precision, sizes):
     return args.batch * args.steps / (time.perf_counter() - start)
 
 
+def rate(x):
+    return f"{x:.0f}" if x >= 100 else f"{x:.2f}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda:0")
@@ -135,8 +139,8 @@ def main():
                 if args.device.startswith("cuda"):
                     torch.cuda.empty_cache()
             ratio = statistics.median(a) / statistics.median(b)
-            turns = ", ".join(f"{x:.4g}/{y:.4g}" for x, y in zip(a, b))
-            print(f"{work:<9} {precision:<4} simseg {statistics.median(a):8.4g} images/s, PyTorch {statistics.median(b):8.4g}, "
+            turns = ", ".join(f"{rate(x)}/{rate(y)}" for x, y in zip(a, b))
+            print(f"{work:<9} {precision:<4} simseg {rate(statistics.median(a)):>8} images/s, PyTorch {rate(statistics.median(b)):>8}, "
                   f"ratio {ratio:.2f}   (turns: {turns})", flush=True)
             if ratio < args.least:
                 slow.append(f"{work} {precision}: {ratio:.2f}")
