@@ -19,7 +19,10 @@ pub struct Pool<A> {
 /// All sizes in bytes.
 #[derive(Debug)]
 struct Free<A> {
-    by_capacity: BTreeMap<usize, Vec<Vec<A>>>,
+    /// Capacity → buffers with the time they were given, the latest last.
+    by_capacity: BTreeMap<usize, Vec<(u64, Vec<A>)>>,
+    /// Counts what was given.
+    time: u64,
     /// Waiting.
     held: usize,
     /// In use.
@@ -30,14 +33,15 @@ struct Free<A> {
 
 /// Smaller buffers are left to the allocator, which is good at them.
 const SMALLEST: usize = 1 << 10;
-/// What a pool may hold beyond the most that was ever in use: steps that repeat need nothing new, and work whose sizes vary
-/// (prompts of every length) does not pile up buffers that fit nothing.
+/// What a pool may hold beyond one and a half times the most that was ever in use. Steps that repeat find every size they need
+/// (they do not need all at once, so the most in use alone would be too little); work whose sizes vary, such as prompts of
+/// every length, does not pile up buffers that fit nothing.
 const SLACK: usize = 32 << 20;
 
 impl<A: Scalar> Pool<A> {
     /// An empty pool.
     pub const fn new() -> Self {
-        Self { free: Mutex::new(Free { by_capacity: BTreeMap::new(), held: 0, live: 0, peak: 0 }) }
+        Self { free: Mutex::new(Free { by_capacity: BTreeMap::new(), time: 0, held: 0, live: 0, peak: 0 }) }
     }
 
     fn locked(&self) -> MutexGuard<'_, Free<A>> {
@@ -71,7 +75,9 @@ impl<A: Scalar> Pool<A> {
         let bytes = buffer.capacity() * size_of::<A>();
         free.live = free.live.saturating_sub(bytes);
         free.held += bytes;
-        free.by_capacity.entry(buffer.capacity()).or_default().push(buffer);
+        free.time += 1;
+        let time = free.time;
+        free.by_capacity.entry(buffer.capacity()).or_default().push((time, buffer));
     }
 }
 
@@ -80,16 +86,21 @@ impl<A> Free<A> {
     fn find(&mut self, len: usize) -> Vec<A> {
         let near = self.by_capacity.range(len..=len + len / 8).next().map(|(&capacity, _)| capacity);
         let buffer = match near {
-            Some(capacity) => self.remove(capacity),
+            Some(capacity) => self.remove(capacity, Vec::pop),
             None => Vec::with_capacity(len),
         };
         self.use_more(buffer.capacity() * size_of::<A>());
         buffer
     }
 
-    fn remove(&mut self, capacity: usize) -> Vec<A> {
+    /// Takes one of the buffers of a capacity.
+    fn remove(
+        &mut self,
+        capacity: usize,
+        pick: impl FnOnce(&mut Vec<(u64, Vec<A>)>) -> Option<(u64, Vec<A>)>,
+    ) -> Vec<A> {
         let Some(stack) = self.by_capacity.get_mut(&capacity) else { return Vec::new() };
-        let buffer = stack.pop().unwrap_or_default();
+        let buffer = pick(stack).map(|(_, buffer)| buffer).unwrap_or_default();
         if stack.is_empty() {
             self.by_capacity.remove(&capacity);
         }
@@ -97,13 +108,14 @@ impl<A> Free<A> {
         buffer
     }
 
-    /// Counts bytes as in use, and lets go of waiting buffers, largest first, that have become too many.
+    /// Counts bytes as in use, and lets go of waiting buffers, those that waited longest first, that have become too many.
     fn use_more(&mut self, bytes: usize) {
         self.live += bytes;
         self.peak = self.peak.max(self.live);
-        while self.held > 0 && self.live + self.held > self.peak + SLACK {
-            let Some((&largest, _)) = self.by_capacity.last_key_value() else { break };
-            self.remove(largest);
+        while self.live + self.held > self.peak + self.peak / 2 + SLACK {
+            let oldest = |(&capacity, stack): (&usize, &Vec<(u64, Vec<A>)>)| Some((stack.first()?.0, capacity));
+            let Some((_, capacity)) = self.by_capacity.iter().filter_map(oldest).min() else { break };
+            self.remove(capacity, |stack| Some(stack.remove(0)));
         }
     }
 }
@@ -189,8 +201,8 @@ mod tests {
         }
         let free = pool.locked();
         assert_eq!(free.live, 0);
-        assert!(free.held <= free.peak + SLACK, "{} held, {} at most in use", free.held, free.peak);
-        let waiting: usize = free.by_capacity.values().flatten().map(|buffer| 4 * buffer.capacity()).sum();
+        assert!(free.held <= free.peak * 3 / 2 + SLACK, "{} held, {} at most in use", free.held, free.peak);
+        let waiting: usize = free.by_capacity.values().flatten().map(|(_, buffer)| 4 * buffer.capacity()).sum();
         assert_eq!(waiting, free.held);
     }
 
