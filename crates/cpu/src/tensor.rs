@@ -4,7 +4,7 @@ use crate::scalar::Scalar;
 use crate::storage::{Buffer, Storage};
 use crate::{contraction, fused, selection, walk};
 use ndarray::{ArrayView, IxDyn, ShapeBuilder};
-use simseg_tensor::{Attention, Binary, Element, Error, Result, SharedSlice, Tensor, Unary};
+use simseg_tensor::{AdamWStep, Attention, Binary, Element, Error, Result, SharedSlice, Tensor, Unary};
 use std::fmt;
 use std::sync::Arc;
 
@@ -320,6 +320,9 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
         grad: &Self,
     ) -> Result<(Self, Self, Self)> {
         fused::attention::backward(self, keys, values, how, grad)
+    }
+    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
+        fused::adamw::step(self, grad, m, v, step)
     }
 }
 

@@ -1,13 +1,10 @@
-//! AdamW (Loshchilov & Hutter 2019) in the order of operations of `torch.optim.AdamW`.
-//!
-//! `p ← p·(1 − η·λ)`; `m ← β₁·m + (1−β₁)·g`; `v ← β₂·v + (1−β₂)·g²`;
-//! `p ← p − η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)`.
+//! AdamW (Loshchilov & Hutter 2019): the step itself is a hook, [`simseg_tensor::hooks::adamw`].
 //!
 //! Decay is decoupled from the gradient, and spares vectors (norms, biases) and the temperature unless `decay_all` is set,
 //! as it is in the released code.
 
 use serde::{Deserialize, Serialize};
-use simseg_tensor::{Error, Ops, Result, Tensor};
+use simseg_tensor::{AdamWStep, Error, Ops, Result, Tensor};
 
 /// The optimiser's numbers; the defaults are those of the released code but for `decay_all`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -76,14 +73,14 @@ impl<T: Tensor> AdamW<T> {
         let shorten = if clip_norm > 0.0 { (clip_norm / (norm(gradients)? + 1e-6)).min(1.0) } else { 1.0 };
         let (rate_m, root) = (rate / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt());
         let mut updated = Vec::with_capacity(parameters.len());
-        for (i, (p, g)) in parameters.iter().zip(gradients).enumerate() {
+        for ((p, g), (m, v)) in parameters.iter().zip(gradients).zip(self.m.iter_mut().zip(&mut self.v)) {
             let g = if shorten < 1.0 { g.scale(shorten)? } else { g.clone() };
             let decays = decay_all || p.rank() >= 2;
-            let p = if decays && weight_decay > 0.0 { p.scale(1.0 - rate * weight_decay)? } else { p.clone() };
-            self.m[i] = self.m[i].scale(beta1)?.add(&g.scale(1.0 - beta1)?)?;
-            self.v[i] = self.v[i].scale(beta2)?.add(&g.square()?.scale(1.0 - beta2)?)?;
-            let denominator = self.v[i].sqrt()?.affine(root, eps)?;
-            updated.push(p.sub(&self.m[i].div(&denominator)?.scale(rate_m)?)?);
+            let keep = if decays { 1.0 - rate * weight_decay } else { 1.0 };
+            let (after, step);
+            step = AdamWStep { beta1, beta2, eps, keep, rate: rate_m, root };
+            [after, *m, *v] = p.adamw(&g, m, v, step)?;
+            updated.push(after);
         }
         Ok(updated)
     }

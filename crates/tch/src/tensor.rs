@@ -3,7 +3,7 @@
 
 use crate::device::TchDevice;
 use crate::{elementwise, fused, ours, selection};
-use simseg_tensor::{Attention, Binary, Element, Error, Ops, Result, Tensor, Unary};
+use simseg_tensor::{AdamWStep, Attention, Binary, Element, Error, Ops, Result, Tensor, Unary};
 use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
@@ -315,5 +315,8 @@ impl Tensor for TchTensor {
         grad: &Self,
     ) -> Result<(Self, Self, Self)> {
         fused::attention_grad(self, keys, values, how, grad)
+    }
+    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
+        fused::adamw(self, grad, m, v, step)
     }
 }

@@ -3,7 +3,7 @@
 
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_tch::{Precision, TchDevice, TchTensor, device};
-use simseg_tensor::{Attention, Binary, Differentiable, Error, Ops, Result, Tensor, Unary};
+use simseg_tensor::{AdamWStep, Attention, Binary, Differentiable, Error, Ops, Result, Tensor, Unary};
 
 /// One attempt per check, each with operands that do not fit.
 fn attempts<T: Tensor>(device: &T::Device) -> Vec<(&'static str, Option<Error>)> {
@@ -12,6 +12,7 @@ fn attempts<T: Tensor>(device: &T::Device) -> Vec<(&'static str, Option<Error>)>
     let (x, y, scalar, cube) = (zeros(&[2, 3]), zeros(&[3, 2]), zeros(&[]), zeros(&[1, 2, 6]));
     let (square, bias) = (index(&[0; 6], &[2, 3]), zeros(&[1, 5]));
     let how = |heads, key_bias| Attention { heads, key_bias, causal: false };
+    let step = AdamWStep { beta1: 0.9, beta2: 0.98, eps: 1e-6, keep: 1.0, rate: 0.1, root: 1.0 };
     let seven = zeros(&[1, 7, 6]);
     let deep = T::from_host(&[0.0f32, 1.0, 2.0, 3.0], &[1, 4], device).unwrap().topk(1, 1).unwrap();
     vec![
@@ -56,6 +57,7 @@ fn attempts<T: Tensor>(device: &T::Device) -> Vec<(&'static str, Option<Error>)>
         ("attention heads", cube.attention(&cube, &cube, how(4, None)).err()),
         ("attention values", cube.attention(&seven, &cube, how(2, None)).err()),
         ("attention bias", cube.attention(&cube, &cube, how(2, Some(&bias))).err()),
+        ("adamw", x.adamw(&x, &y, &x, step).err()),
         ("attention_grad", cube.attention_grad(&cube, &cube, how(2, None), &seven).err()),
     ]
 }

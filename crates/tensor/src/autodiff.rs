@@ -6,7 +6,7 @@
 
 use crate::adjoint::{Cotangent, Record};
 use crate::ops::Ops;
-use crate::tensor::{Attention, Binary, Differentiable, Element, SharedSlice, Tensor, Unary};
+use crate::tensor::{AdamWStep, Attention, Binary, Differentiable, Element, SharedSlice, Tensor, Unary};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -273,5 +273,8 @@ impl<T: Tensor> Tensor for Autodiff<T> {
         let record =
             |_: &T| Record::Attention(q.clone(), k.clone(), v.clone(), how.heads, key_bias.cloned(), how.causal);
         Ok(Self::record(value, [self, keys, values], record))
+    }
+    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
+        Ok(self.value.adamw(&grad.value, &m.value, &v.value, step)?.map(Self::constant))
     }
 }

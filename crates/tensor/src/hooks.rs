@@ -4,7 +4,7 @@
 //! [`crate::Autodiff`] records one node. A backend overrides both or neither; the testkit holds them to these.
 
 use crate::ops::{Ops, numel};
-use crate::tensor::{Attention, PADDING, Tensor};
+use crate::tensor::{AdamWStep, Attention, PADDING, Tensor};
 use crate::{Error, Result};
 
 /// Axis of the last dimension.
@@ -158,4 +158,15 @@ pub fn attention_grad<T: Tensor>(q: &T, k: &T, v: &T, how: Attention<'_, T>, gra
     let dk = ds.t()?.matmul(&q)?; //                      [b, h, m, c]
     let dv = a.t()?.matmul(&g)?;
     Ok((merge(&dq)?, merge(&dk)?, merge(&dv)?))
+}
+
+/// `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`, `p ← (1−ηλ)·p − η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)`, in the order of
+/// `torch.optim.AdamW` (Loshchilov & Hutter 2019, algorithm 2): `[p, m, v]`, four tensors of one shape in, three out.
+pub fn adamw<T: Tensor>(p: &T, g: &T, m: &T, v: &T, step: AdamWStep) -> Result<[T; 3]> {
+    let AdamWStep { beta1, beta2, eps, keep, rate, root } = step;
+    let m = m.scale(beta1)?.add(&g.scale(1.0 - beta1)?)?;
+    let v = v.scale(beta2)?.add(&g.square()?.scale(1.0 - beta2)?)?;
+    let denominator = v.sqrt()?.affine(root, eps)?;
+    let p = p.scale(keep)?.sub(&m.div(&denominator)?.scale(rate)?)?;
+    Ok([p, m, v])
 }

@@ -18,4 +18,4 @@ pub use error::{Error, Result};
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};
 pub use tap::{NoTap, Tap};
-pub use tensor::{Attention, Binary, Differentiable, Element, PADDING, SharedSlice, Tensor, Unary};
+pub use tensor::{AdamWStep, Attention, Binary, Differentiable, Element, PADDING, SharedSlice, Tensor, Unary};

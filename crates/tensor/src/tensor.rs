@@ -119,6 +119,23 @@ impl<T> Clone for Attention<'_, T> {
 }
 impl<T> Copy for Attention<'_, T> {}
 
+/// The numbers of one step of AdamW: see [`hooks::adamw`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWStep {
+    /// Decay rate of the mean gradient, `β₁`.
+    pub beta1: f64,
+    /// Decay rate of the mean squared gradient, `β₂`.
+    pub beta2: f64,
+    /// Added to the root of the mean square, `ε`.
+    pub eps: f64,
+    /// What is left of the parameter before the step, `1 − η·λ`.
+    pub keep: f64,
+    /// `η/(1 − β₁ᵗ)`
+    pub rate: f64,
+    /// `1/√(1 − β₂ᵗ)`
+    pub root: f64,
+}
+
 /// The score added to hide a key: far below any real score, finite in f16, and `exp(PADDING)` is exactly 0 in f32 and f64.
 pub const PADDING: f64 = -3.0e4;
 
@@ -247,6 +264,12 @@ pub trait Tensor: Clone + Debug + Send + Sync + Sized + 'static {
         grad: &Self,
     ) -> Result<(Self, Self, Self)> {
         hooks::attention_grad(self, keys, values, how, grad)
+    }
+
+    /// One step of AdamW: `self` = parameter, with its gradient and running means `m` and `v` → all three after the step, as
+    /// constants. No adjoint: nobody differentiates a step. See [`hooks::adamw`].
+    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
+        hooks::adamw(self, grad, m, v, step)
     }
 }
 

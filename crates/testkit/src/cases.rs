@@ -10,7 +10,7 @@ use crate::step::Step;
 use crate::subject;
 use crate::tolerance::Tolerance;
 use libtest_mimic::{Failed, Trial};
-use simseg_tensor::{Autodiff, Binary, Differentiable, Error, Ops, PADDING, Tensor, Unary};
+use simseg_tensor::{AdamWStep, Autodiff, Binary, Differentiable, Error, Ops, PADDING, Tensor, Unary};
 
 type Check<T> = Box<dyn Fn(&<T as Tensor>::Device) -> Result<(), String> + Send>;
 
@@ -171,6 +171,28 @@ fn promises<T: Tensor>(tolerance: Tolerance) -> Vec<Case<T>> {
             x.scatter_add(0, &index, &tensor::<T>(&[5.0], &[1], device)?).map_err(say)?;
             let left = clone.to_vec::<f64>().map_err(say)?;
             if left == [1.0, 2.0] { Ok(()) } else { Err(format!("{left:?}")) }
+        }),
+        Case::new("adamw_fused_equals_its_formula_and_leaves_its_inputs_alone", move |device| {
+            let step =
+                AdamWStep { beta1: 0.9, beta2: 0.98, eps: 1e-2, keep: 0.99, rate: 0.3, root: 1.0 / 0.02f64.sqrt() };
+            let shape = [33, 40]; // more than one block of a kernel
+            let inputs = [Domain::Any, Domain::Any, Domain::Any, Domain::Positive];
+            let inputs = [0, 1, 2, 3].map(|i| values(inputs[i], 33 * 40, 11 + i as u64));
+            let make = |i: usize| tensor::<T>(&inputs[i], &shape, device);
+            let [p, g, m, v] = [make(0)?, make(1)?, make(2)?, make(3)?];
+            let got = p.adamw(&g, &m, &v, step).map_err(say)?;
+            let want = simseg_tensor::hooks::adamw(&p, &g, &m, &v, step).map_err(say)?;
+            for (name, got, want) in [("p", &got[0], &want[0]), ("m", &got[1], &want[1]), ("v", &got[2], &want[2])] {
+                let (got, want) = (got.to_vec::<f64>().map_err(say)?, want.to_vec::<f64>().map_err(say)?);
+                tolerance.compare(name, &got, &want)?;
+            }
+            let unmoved = |x: &T, i: usize| {
+                Ok::<bool, String>(x.to_vec::<f64>().map_err(say)? == make(i)?.to_vec::<f64>().map_err(say)?)
+            };
+            match unmoved(&p, 0)? && unmoved(&m, 2)? && unmoved(&v, 3)? {
+                true => Ok(()),
+                false => Err("an input changed".into()),
+            }
         }),
         Case::new("long_axes_are_summed_in_full", move |device| {
             let v = values(Domain::Any, 1025 * 3, 5);

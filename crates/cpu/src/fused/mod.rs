@@ -5,6 +5,7 @@ pub(crate) mod softmax;
 pub(crate) mod layer_norm;
 pub(crate) mod gelu;
 pub(crate) mod attention;
+pub(crate) mod adamw;
 
 use crate::scalar::Scalar;
 use crate::tensor::CpuTensor;
