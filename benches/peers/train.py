@@ -129,7 +129,7 @@ def our_rate(steps, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--turns", type=int, default=4)
     args = parser.parse_args()
     torch.set_num_threads(2)
