@@ -219,6 +219,18 @@ impl Settings {
         Ok(())
     }
 
+    /// All that training depends on, as text: variants that agree on it have the same weights.
+    pub fn training_text(&self, seed: u64) -> String {
+        let aligner = match self.aligner {
+            AlignerConfig::Loda { image_k, text_k, padding, .. } => {
+                AlignerConfig::Loda { image_k, text_k, eval_image_k: None, eval_text_k: None, padding }
+            }
+            other => other,
+        };
+        let (evaluation, segmentation) = (Evaluation { scenes: 1, bias: 0.0, pictures: 0 }, Recipe::plain());
+        format!("seed = {seed}\n{}", Self { aligner, evaluation, segmentation, ..self.clone() }.to_toml())
+    }
+
     /// The settings as a TOML file.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("settings are representable in TOML")

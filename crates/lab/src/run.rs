@@ -95,6 +95,11 @@ pub fn run<D: Differentiable>(experiment: &Experiment, options: &Options, device
                 bar.finish();
             }
             let (_, corpus) = drawn.as_ref().expect("drawn just above");
+            let earlier = experiment.variants.iter().take_while(|(name, _)| name != variant);
+            let twin = |(_, other): &&(String, Settings)| other.training_text(seed) == settings.training_text(seed);
+            if let Some((twin, _)) = earlier.into_iter().find(twin) {
+                adopt(&run_folder(&out, twin, seed), &folder)?;
+            }
             rows.push(one::<D>(variant, settings, seed, corpus, &folder, device)?);
             write_results(experiment, &rows, &out)?;
         }
@@ -138,6 +143,19 @@ fn one<D: Differentiable>(
     let row = Row { variant: variant.to_owned(), seed, metrics, train_images_per_second, seconds };
     save_json(&folder.join("result.json"), &row)?;
     Ok(row)
+}
+
+/// Takes over the training of a variant that differs in nothing that training depends on, unless this one has its own.
+fn adopt(from: &Path, to: &Path) -> Outcome {
+    for name in ["metrics.jsonl", "state.safetensors"] {
+        let (from, to) = (from.join(name), to.join(name));
+        if from.exists() && !to.exists() {
+            atomic::folder(to.parent().unwrap_or(&to))?;
+            let bytes = std::fs::read(&from).map_err(|error| Failure::file(&from, error))?;
+            atomic::write(&to, &bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// The result of a finished run; an error if it was made with other settings.

@@ -87,7 +87,7 @@ pub fn train<D: Differentiable>(
     device: &D::Device,
     progress: &Steps,
 ) -> Outcome<Trained<D>> {
-    let config = format!("seed = {seed}\n{}", settings.to_toml());
+    let config = settings.training_text(seed);
     let (checkpoint, log) = (folder.join("state.safetensors"), folder.join("metrics.jsonl"));
     let layout = DualEncoder::layout(&settings.model);
     let training = settings.training;

@@ -195,6 +195,23 @@ fn a_finished_run_is_not_repeated_and_other_settings_are_refused() {
 }
 
 #[test]
+fn variants_that_differ_in_segmentation_alone_share_one_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("rules.toml"), folder.path().join("out"));
+    let rules = "[variants.strict]\naligner = { kind = \"dense\" }\nsegmentation = { threshold = { k = 2.0 } }\n";
+    std::fs::write(&file, format!("{TINY}{rules}")).unwrap();
+    let output = simseg(&["run", path(&file), "--out", path(&out)]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let of = |variant: &str, name: &str| bytes(&out.join(format!("{variant}-seed0/{name}")));
+    assert!(of("dense", "model/model.safetensors") == of("strict", "model/model.safetensors"));
+    assert_ne!(of("dense", "model/model.safetensors"), of("loda", "model/model.safetensors"));
+    let results: serde_json::Value = serde_json::from_slice(&bytes(&out.join("results.json"))).unwrap();
+    let row = |i: usize| &results["rows"][i];
+    assert_eq!((row(0)["variant"].as_str(), row(2)["variant"].as_str()), (Some("dense"), Some("strict")));
+    assert_eq!(row(0)["seconds"], row(2)["seconds"], "trained once");
+}
+
+#[test]
 fn bad_experiments_are_refused_with_the_file_and_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (folder.path().join("bad.toml"), folder.path().join("out"));
