@@ -121,7 +121,7 @@ impl Reader {
         let back = usize::from(choice.operand) % n.max(1);
         let found = (0..n).map(|i| (2 * n - 1 - back - i) % n).find(|&i| {
             let x = &self.known[i];
-            x.shape().len() == rank.max(x.shape().len()) && fits(x)
+            x.shape().len() >= rank && fits(x)
         });
         found.unwrap_or_else(|| {
             let wanted = rank.max(1 + choice.below(3, 3));
