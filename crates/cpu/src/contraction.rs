@@ -1,20 +1,41 @@
 //! Contraction: the batched matrix product, and the sum over an axis.
 //!
-//! The product itself is ndarray's `general_mat_mul`, which hands strided views to matrixmultiply. Here it is cut into
-//! blocks for rayon. A block's size depends on the shape alone, and matrixmultiply adds up each output value in an order
-//! that depends on `k` alone, so the bits do not depend on the threads.
+//! The product of two matrices is [`crate::panel`]'s where this CPU has that kernel, and ndarray's `general_mat_mul` (matrixmultiply)
+//! everywhere else. Here it is cut into blocks for rayon. Where the cuts lie depends on the shape alone, and both kernels add
+//! up each output value in an order that depends on `k` alone, so the bits do not depend on the threads.
 
+use crate::panel::{self, Right};
 use crate::scalar::Scalar;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use crate::walk::{GRAIN, sum_row};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, Ix2, Ix3};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, Ix2, Ix3, s};
 use rayon::prelude::*;
 use simseg_tensor::{Result, Tensor};
 
 /// Multiply-adds below which a product stays on one thread.
 const SMALL: usize = 1 << 18;
+/// Steps along the summed axis that are worth a part of their own.
+const LONG: usize = 1024;
+
+/// `c = α·a·b` on this thread.
+pub(crate) fn multiply<A: Scalar>(alpha: A, a: &ArrayView2<A>, b: &ArrayView2<A>, c: &mut ArrayViewMut2<A>) {
+    if panel::available::<A>() {
+        Right::new(b.reborrow()).times(alpha, a, None, c);
+    } else {
+        general_mat_mul(alpha, a, b, A::default(), c);
+    }
+}
+
+/// `c = a·b`, plus `bias` in every row, by matrixmultiply on this thread.
+fn packed<A: Scalar>(a: &ArrayView2<A>, b: &ArrayView2<A>, bias: Option<&[A]>, c: &mut ArrayViewMut2<A>) {
+    let beta = bias.map_or(A::default(), |bias| {
+        c.rows_mut().into_iter().for_each(|mut row| row.assign(&ArrayView1::from(bias)));
+        A::lit(1.0)
+    });
+    general_mat_mul(A::lit(1.0), a, b, beta, c);
+}
 
 /// Rows (or columns) of `dim` in a block. Every block packs the other operand again, `other` wide, so a block is several
 /// times that.
@@ -23,38 +44,57 @@ fn block(dim: usize, other: usize) -> usize {
     fair.min((4 * other).max(256)).next_multiple_of(8)
 }
 
-/// `c = a·b + beta·c` for one matrix: cut along the longer side of `c`, or along the summed axis where that is by far
-/// the longest (the gradient of a weight). Cuts along the summed axis are at fixed places and added in order.
-pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, beta: A, mut c: ArrayViewMut2<A>) {
+/// `c = a·b`, plus `bias` `[n]` in every row, for one matrix: cut along the longer side of `c`, or along the summed axis where
+/// that is by far the longest (the gradient of a weight). Cuts along the summed axis are at fixed places and added in order.
+pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, bias: Option<&[A]>, mut c: ArrayViewMut2<A>) {
     let one = A::lit(1.0);
     let ((m, n), k) = (c.dim(), a.ncols());
+    let panels = panel::available::<A>();
     if m * n * k < SMALL {
-        general_mat_mul(one, &a, &b, beta, &mut c);
-    } else if k >= 4 * m.max(n) && k >= 2 * LONG {
+        match panels {
+            true => Right::new(b).times(one, &a, bias, &mut c),
+            false => packed(&a, &b, bias, &mut c),
+        }
+    } else if bias.is_none() && k >= 4 * m.max(n) && k >= 2 * LONG {
         let depth = k.div_ceil(k.div_ceil(LONG).min(8));
         let parts: Vec<_> = a.axis_chunks_iter(Axis(1), depth).zip(b.axis_chunks_iter(Axis(0), depth)).collect();
         let mut sums = Buffer::<A>::unwritten(parts.len() * m * n);
         sums.par_chunks_mut(m * n).zip(parts).for_each(|(sum, (a, b))| {
             let mut sum = ArrayViewMut2::from_shape((m, n), sum).expect("m·n values");
-            general_mat_mul(one, &a, &b, A::default(), &mut sum);
+            multiply(one, &a, &b, &mut sum);
         });
-        c.map_inplace(|x| *x = if beta == A::default() { A::default() } else { *x * beta });
-        for sum in sums.chunks(m * n) {
-            c += &ArrayView2::from_shape((m, n), sum).expect("m·n values");
-        }
+        let rows = (GRAIN / n).max(1);
+        let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).enumerate().collect();
+        blocks.into_par_iter().for_each(|(i, mut c)| {
+            c.fill(A::default());
+            let here = s![i * rows..i * rows + c.nrows(), ..];
+            for sum in sums.chunks(m * n) {
+                let sum = ArrayView2::from_shape((m, n), sum).expect("m·n values");
+                c.zip_mut_with(&sum.slice(here), |c, &sum| *c += sum);
+            }
+        });
     } else if m >= n {
-        let rows = block(m, n);
+        // The panels' right operand is prepared once, so blocks can be small and threads end together.
+        let rows = if panels { (m / 16).clamp(32, 128).next_multiple_of(8) } else { block(m, n) };
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();
-        blocks.into_par_iter().for_each(|(mut c, a)| general_mat_mul(one, &a, &b, beta, &mut c));
+        if panels {
+            let right = Right::new(b);
+            blocks.into_par_iter().for_each(|(mut c, a)| right.times(one, &a, bias, &mut c));
+        } else {
+            blocks.into_par_iter().for_each(|(mut c, a)| packed(&a, &b, bias, &mut c));
+        }
     } else {
-        let cols = block(n, m);
+        let cols = if panels { n.div_ceil(16).next_multiple_of(panel::WIDTH) } else { block(n, m) };
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(1), cols).zip(b.axis_chunks_iter(Axis(1), cols)).collect();
-        blocks.into_par_iter().for_each(|(mut c, b)| general_mat_mul(one, &a, &b, beta, &mut c));
+        blocks.into_par_iter().enumerate().for_each(|(i, (mut c, b))| {
+            let bias = bias.map(|bias| &bias[i * cols..i * cols + c.ncols()]);
+            match panels {
+                true => Right::new(b).times(one, &a, bias, &mut c),
+                false => packed(&a, &b, bias, &mut c),
+            }
+        });
     }
 }
-
-/// Steps along the summed axis that are worth a part of their own.
-const LONG: usize = 1024;
 
 /// `[…, m, k] × […, k, n]`
 pub(crate) fn matmul<A: Scalar>(lhs: &CpuTensor<A>, rhs: &CpuTensor<A>) -> Result<CpuTensor<A>> {
@@ -76,7 +116,7 @@ pub(crate) fn matmul<A: Scalar>(lhs: &CpuTensor<A>, rhs: &CpuTensor<A>) -> Resul
         let (a, b) = (view2(lhs), view2(rhs));
         return Ok(CpuTensor::build(&shape, |out| {
             let c = ArrayViewMut2::from_shape((m, n), out).expect("m·n values");
-            product(a, b, A::default(), c);
+            product(a, b, None, c);
         }));
     }
     // One leading axis is enough; merging several copies only if they do not lie behind one another.
@@ -89,9 +129,9 @@ pub(crate) fn matmul<A: Scalar>(lhs: &CpuTensor<A>, rhs: &CpuTensor<A>) -> Resul
             let mut c = ArrayViewMut2::from_shape((m, n), c).expect("m·n values");
             let (a, b) = (a.index_axis(Axis(0), i), b.index_axis(Axis(0), i));
             if parallel {
-                product(a, b, A::default(), c);
+                product(a, b, None, c);
             } else {
-                general_mat_mul(A::lit(1.0), &a, &b, A::default(), &mut c);
+                multiply(A::lit(1.0), &a, &b, &mut c);
             }
         };
         if m * n * k >= 16 * SMALL {

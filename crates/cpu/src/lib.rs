@@ -13,6 +13,7 @@ pub mod scalar;
 pub mod storage;
 pub mod tensor;
 pub mod walk;
+pub mod panel;
 pub mod contraction;
 pub mod selection;
 pub mod fused;

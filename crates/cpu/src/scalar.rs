@@ -36,6 +36,8 @@ pub trait Scalar:
     fn tanh_(self) -> Self;
     /// `erf x`
     fn erf_(self) -> Self;
+    /// `self·a + b`, rounded once.
+    fn mul_add_(self, a: Self, b: Self) -> Self;
     /// The larger of two, ignoring NaN.
     fn max_(self, other: Self) -> Self;
     /// Whether this is not a number.
@@ -62,6 +64,10 @@ impl Scalar for f64 {
     }
     fn erf_(self) -> Self {
         libm::erf(self)
+    }
+    #[inline(always)]
+    fn mul_add_(self, a: Self, b: Self) -> Self {
+        self.mul_add(a, b)
     }
     fn max_(self, other: Self) -> Self {
         self.max(other)
@@ -141,6 +147,10 @@ impl Scalar for f32 {
         let q = q * s - 7.373_329_3e-3;
         let q = q * s - 1.426_473_9e-2;
         x * p / q
+    }
+    #[inline(always)]
+    fn mul_add_(self, a: Self, b: Self) -> Self {
+        self.mul_add(a, b)
     }
     #[inline(always)]
     fn max_(self, other: Self) -> Self {

@@ -48,14 +48,14 @@ impl<A: Scalar> Pool<A> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A buffer of `len` values, all of which the caller must write.
+    /// A buffer of `len` values or more, which the caller must write.
     pub fn take(&self, len: usize) -> Vec<A> {
         let mut buffer = if len < SMALLEST { Vec::new() } else { self.locked().find(len) };
+        if buffer.len() < len {
+            buffer.resize(len, A::default());
+        }
         if cfg!(debug_assertions) {
-            buffer.clear();
-            buffer.resize(len, A::lit(f64::NAN));
-        } else {
-            buffer.resize(len, A::default()); // truncates, or grows within the capacity
+            buffer.fill(A::lit(f64::NAN));
         }
         buffer
     }
@@ -81,13 +81,13 @@ impl<A: Scalar> Pool<A> {
     }
 }
 
-impl<A> Free<A> {
+impl<A: Scalar> Free<A> {
     /// A buffer with room for `len` values, one of those that wait if its size is near enough.
     fn find(&mut self, len: usize) -> Vec<A> {
         let near = self.by_capacity.range(len..=len + len / 8).next().map(|(&capacity, _)| capacity);
         let buffer = match near {
             Some(capacity) => self.remove(capacity, Vec::pop),
-            None => Vec::with_capacity(len),
+            None => vec![A::default(); len], // zeros straight from the system, which cost nothing before they are touched
         };
         self.use_more(buffer.capacity() * size_of::<A>());
         buffer
@@ -128,12 +128,16 @@ impl<A: Scalar> Default for Pool<A> {
 
 /// A buffer that returns to its pool when dropped.
 #[derive(Debug)]
-pub struct Buffer<A: Scalar>(Vec<A>);
+pub struct Buffer<A: Scalar> {
+    /// Longer ones are not cut: to grow again they would have to be filled again.
+    values: Vec<A>,
+    len: usize,
+}
 
 impl<A: Scalar> Buffer<A> {
     /// `len` values, all of which the caller must write.
     pub fn unwritten(len: usize) -> Self {
-        Self(A::pool().take(len))
+        Self { values: A::pool().take(len), len }
     }
     /// `len` copies of a value.
     pub fn filled(value: A, len: usize) -> Self {
@@ -146,26 +150,26 @@ impl<A: Scalar> Buffer<A> {
 impl<A: Scalar> From<Vec<A>> for Buffer<A> {
     fn from(values: Vec<A>) -> Self {
         A::pool().adopt(&values);
-        Self(values)
+        Self { len: values.len(), values }
     }
 }
 
 impl<A: Scalar> Drop for Buffer<A> {
     fn drop(&mut self) {
-        A::pool().give(std::mem::take(&mut self.0));
+        A::pool().give(std::mem::take(&mut self.values));
     }
 }
 
 impl<A: Scalar> Deref for Buffer<A> {
     type Target = [A];
     fn deref(&self) -> &[A] {
-        &self.0
+        &self.values[..self.len]
     }
 }
 
 impl<A: Scalar> DerefMut for Buffer<A> {
     fn deref_mut(&mut self) -> &mut [A] {
-        &mut self.0
+        &mut self.values[..self.len]
     }
 }
 

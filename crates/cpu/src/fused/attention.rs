@@ -2,10 +2,10 @@
 //! `[n, m]` matrix of weights per task exists at a time.
 
 use super::softmax;
+use crate::contraction::multiply;
 use crate::scalar::Scalar;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
-use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder};
 use rayon::prelude::*;
 use simseg_tensor::{Attention, Ops, PADDING, Result, Tensor};
@@ -74,7 +74,7 @@ fn weights<A: Scalar>(q: ArrayView2<A>, k: ArrayView2<A>, bias: Option<&[A]>, ca
     let (n, m) = (q.nrows(), k.nrows());
     let scale = A::lit(1.0 / (q.ncols() as f64).sqrt());
     let mut scores = ArrayViewMut2::from_shape((n, m), &mut *out).expect("n·m values");
-    general_mat_mul(scale, &q, &k.reversed_axes(), A::default(), &mut scores);
+    multiply(scale, &q, &k.reversed_axes(), &mut scores);
     for (i, row) in out.chunks_mut(m).enumerate() {
         if let Some(bias) = bias {
             row.iter_mut().zip(bias).for_each(|(score, &bias)| *score += bias);
@@ -104,7 +104,7 @@ pub(crate) fn forward<A: Scalar>(
             let mut a = Buffer::unwritten(n * m);
             weights(head(q, item, index, n, c), head(k, item, index, m, c), bias, how.causal, &mut a);
             let a = ArrayView2::from_shape((n, m), &a[..]).expect("n·m values");
-            general_mat_mul(A::lit(1.0), &a, &head(v, item, index, m, c), A::default(), &mut out);
+            multiply(A::lit(1.0), &a, &head(v, item, index, m, c), &mut out);
         });
     }))
 }
@@ -140,14 +140,14 @@ pub(crate) fn backward<A: Scalar>(
         weights(q, k, bias, how.causal, &mut a);
         {
             let mut da = ArrayViewMut2::from_shape((n, m), &mut ds[..]).expect("n·m values");
-            general_mat_mul(one, &g, &v.reversed_axes(), A::default(), &mut da);
+            multiply(one, &g, &v.reversed_axes(), &mut da);
         }
         a.chunks(m).zip(ds.chunks_mut(m)).for_each(|(a, g)| softmax::row_grad(a, g));
         let a = ArrayView2::from_shape((n, m), &a[..]).expect("n·m values");
         let ds = ArrayView2::from_shape((n, m), &ds[..]).expect("n·m values");
-        general_mat_mul(one, &a.reversed_axes(), &g, A::default(), &mut dv);
-        general_mat_mul(scale, &ds, &k, A::default(), &mut dq);
-        general_mat_mul(scale, &ds.reversed_axes(), &q, A::default(), &mut dk);
+        multiply(one, &a.reversed_axes(), &g, &mut dv);
+        multiply(scale, &ds, &k, &mut dq);
+        multiply(scale, &ds.reversed_axes(), &q, &mut dk);
     });
     Ok((CpuTensor::owned(dq, &[b, n, d]), CpuTensor::owned(dk, &[b, m, d]), CpuTensor::owned(dv, &[b, m, d])))
 }

@@ -1,4 +1,4 @@
-//! `y = x·Wᵀ + b`: the bias is written first and the product added to it, so the result is touched once.
+//! `y = x·Wᵀ + b`: the bias is where the sums start, so the result is touched once.
 
 use super::width;
 use crate::contraction::{columns, product, view2};
@@ -30,13 +30,9 @@ pub(crate) fn forward<A: Scalar>(
     let bias = bias.map(CpuTensor::contiguous);
     let n = rows.shape()[0];
     Ok(CpuTensor::build(&shape, |out| {
-        let mut beta = A::default();
-        if let Some(bias) = &bias {
-            out.chunks_mut(o).for_each(|row| row.copy_from_slice(bias.values()));
-            beta = A::lit(1.0);
-        }
         let c = ArrayViewMut2::from_shape((n, o), out).expect("n·o values");
-        product(view2(&rows), view2(weight).reversed_axes(), beta, c);
+        let bias = bias.as_ref().map(|bias| &bias.values()[..o]);
+        product(view2(&rows), view2(weight).reversed_axes(), bias, c);
     }))
 }
 
@@ -66,12 +62,12 @@ pub(crate) fn backward<A: Scalar>(
     let dx = wants_input.then(|| {
         CpuTensor::build(x.shape(), |out| {
             let c = ArrayViewMut2::from_shape((n, i), out).expect("n·i values");
-            product(g_view, view2(weight), A::default(), c);
+            product(g_view, view2(weight), None, c);
         })
     });
     let dw = CpuTensor::build(&[o, i], |out| {
         let c = ArrayViewMut2::from_shape((o, i), out).expect("o·i values");
-        product(g_view.reversed_axes(), view2(&rows), A::default(), c);
+        product(g_view.reversed_axes(), view2(&rows), None, c);
     });
     let db = CpuTensor::build(&[o], |out| columns(g.values(), o, out));
     Ok((dx, dw, db))
