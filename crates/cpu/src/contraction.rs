@@ -21,10 +21,9 @@ const LONG: usize = 1024;
 
 /// `c = α·a·b` on this thread.
 pub(crate) fn multiply<A: Scalar>(alpha: A, a: &ArrayView2<A>, b: &ArrayView2<A>, c: &mut ArrayViewMut2<A>) {
-    if panel::available::<A>() {
-        Right::new(b.reborrow()).times(alpha, a, None, c);
-    } else {
-        general_mat_mul(alpha, a, b, A::default(), c);
+    match panel::kernel() {
+        Some(kernel) => Right::new(kernel, b.reborrow()).times(alpha, a, None, c),
+        None => general_mat_mul(alpha, a, b, A::default(), c),
     }
 }
 
@@ -49,11 +48,11 @@ fn block(dim: usize, other: usize) -> usize {
 pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, bias: Option<&[A]>, mut c: ArrayViewMut2<A>) {
     let one = A::lit(1.0);
     let ((m, n), k) = (c.dim(), a.ncols());
-    let panels = panel::available::<A>();
+    let kernel = panel::kernel();
     if m * n * k < SMALL {
-        match panels {
-            true => Right::new(b).times(one, &a, bias, &mut c),
-            false => packed(&a, &b, bias, &mut c),
+        match kernel {
+            Some(kernel) => Right::new(kernel, b).times(one, &a, bias, &mut c),
+            None => packed(&a, &b, bias, &mut c),
         }
     } else if bias.is_none() && k >= 4 * m.max(n) && k >= 2 * LONG {
         let depth = k.div_ceil(k.div_ceil(LONG).min(8));
@@ -75,22 +74,22 @@ pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, bias: Optio
         });
     } else if m >= n {
         // The panels' right operand is prepared once, so blocks can be small and threads end together.
-        let rows = if panels { (m / 16).clamp(32, 128).next_multiple_of(8) } else { block(m, n) };
+        let rows = if kernel.is_some() { (m / 16).clamp(32, 128).next_multiple_of(8) } else { block(m, n) };
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();
-        if panels {
-            let right = Right::new(b);
+        if let Some(kernel) = kernel {
+            let right = Right::new(kernel, b);
             blocks.into_par_iter().for_each(|(mut c, a)| right.times(one, &a, bias, &mut c));
         } else {
             blocks.into_par_iter().for_each(|(mut c, a)| packed(&a, &b, bias, &mut c));
         }
     } else {
-        let cols = if panels { n.div_ceil(16).next_multiple_of(panel::WIDTH) } else { block(n, m) };
+        let cols = if kernel.is_some() { n.div_ceil(16).next_multiple_of(panel::WIDTH) } else { block(n, m) };
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(1), cols).zip(b.axis_chunks_iter(Axis(1), cols)).collect();
         blocks.into_par_iter().enumerate().for_each(|(i, (mut c, b))| {
             let bias = bias.map(|bias| &bias[i * cols..i * cols + c.ncols()]);
-            match panels {
-                true => Right::new(b).times(one, &a, bias, &mut c),
-                false => packed(&a, &b, bias, &mut c),
+            match kernel {
+                Some(kernel) => Right::new(kernel, b).times(one, &a, bias, &mut c),
+                None => packed(&a, &b, bias, &mut c),
             }
         });
     }

@@ -31,24 +31,27 @@ pub(crate) const WIDTH: usize = 3 * LANES;
 /// Steps of `k` between two visits to `c`.
 const DEPTH: usize = 384;
 
-/// Whether this CPU, and this precision, can.
-pub(crate) fn available<A: Scalar>() -> bool {
+/// Computes one panel for all rows: `(computed columns, m, k, a, b, distance of b's rows, out)`.
+pub type Kernel<A> = unsafe fn(usize, usize, usize, Strided<A>, *const A, isize, Out<A>);
+
+/// The kernel, if there is one for this precision and this CPU can run it.
+pub(crate) fn kernel<A: Scalar>() -> Option<Kernel<A>> {
     #[cfg(target_arch = "x86_64")]
     {
         let cpu = std::arch::is_x86_feature_detected!("avx512f")
             && std::arch::is_x86_feature_detected!("avx2")
             && std::arch::is_x86_feature_detected!("fma");
-        size_of::<A>() == 4 && cpu
+        A::PANEL.filter(|_| cpu)
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        false
+        None
     }
 }
 
 /// A matrix that lies in memory with any strides: value `(i, j)` is at `start + i·row + j·col`.
 #[derive(Debug, Clone, Copy)]
-struct Strided<A> {
+pub struct Strided<A> {
     start: *const A,
     row: isize,
     col: isize,
@@ -62,7 +65,7 @@ impl<A> Strided<A> {
 
 /// Rows of `c`, each contiguous, and what becomes of a sum on its way there.
 #[derive(Debug, Clone, Copy)]
-struct Out<A> {
+pub struct Out<A> {
     start: *mut A,
     row: isize,
     alpha: A,
@@ -107,6 +110,7 @@ fn depth(k: usize) -> usize {
 
 /// A right operand, ready for any number of left ones, from several threads.
 pub(crate) struct Right<'a, A: Scalar> {
+    kernel: Kernel<A>,
     b: ArrayView2<'a, A>,
     panels: Vec<Panel>,
     /// Panels that can't be read where they are, chain by chain; each is `[steps, computed]`, row-major, missing columns 0.
@@ -119,8 +123,8 @@ fn copied<A>(b: &ArrayView2<A>, panel: Panel) -> bool {
 }
 
 impl<'a, A: Scalar> Right<'a, A> {
-    /// Copies the panels of `b` that need it.
-    pub(crate) fn new(b: ArrayView2<'a, A>) -> Self {
+    /// Copies the panels of `b` that need it. The kernel is that of [`kernel`].
+    pub(crate) fn new(kernel: Kernel<A>, b: ArrayView2<'a, A>) -> Self {
         let (k, n) = b.dim();
         // What a later chain adds would be added twice.
         let panels: Vec<_> = panels(n, depth(k) == k).collect();
@@ -139,7 +143,7 @@ impl<'a, A: Scalar> Right<'a, A> {
         } else {
             pieces.into_par_iter().for_each(|(b, computed, copy)| pack(&b, computed, copy));
         }
-        Self { b, panels, copies }
+        Self { kernel, b, panels, copies }
     }
 
     /// `c = α·a·b`, plus `bias` in every row.
@@ -150,7 +154,6 @@ impl<'a, A: Scalar> Right<'a, A> {
         let ((m, k), (depth_b, n)) = (a.dim(), self.b.dim());
         assert!(k == depth_b && c.dim() == (m, n) && bias.is_none_or(|bias| bias.len() == n), "shapes fit");
         assert!(n <= 1 || c.strides()[1] == 1, "rows of c are contiguous");
-        assert!(available::<A>(), "asked before");
         let steps = depth(k);
         let (mut at, mut padded) = (0, [A::default(); WIDTH]);
         for from in (0..k).step_by(steps) {
@@ -172,12 +175,12 @@ impl<'a, A: Scalar> Right<'a, A> {
                 let a = Strided { start: a.as_ptr().wrapping_offset(from as isize * a.strides()[1]), ..Strided::of(a) };
                 let start = c.as_mut_ptr().wrapping_add(panel.from);
                 let out = Out { start, row: c.strides()[0], alpha, first, width: panel.width };
-                // SAFETY: the CPU has AVX-512 and FMA (asserted above). `a` is read at rows < m and steps < k, within its view.
+                // SAFETY: there is a kernel, so the CPU can run it. `a` is read at rows < m and steps < k, within its view.
                 // `right` has `steps` rows of `computed` values `ld` apart: a copy has that size by construction, and a
                 // panel in place has all its columns within `b`. `c` is written at rows < m and columns < n only, through
                 // the one exclusive view of it; `first` is WIDTH long. (`every_shape_and_layout` tests all of these.)
                 unsafe {
-                    columns(panel.computed, m, steps, a, right, ld, out);
+                    (self.kernel)(panel.computed, m, steps, a, right, ld, out);
                 }
             }
         }
@@ -205,22 +208,17 @@ fn pack<A: Scalar>(b: &ArrayView2<A>, computed: usize, copy: &mut [A]) {
 /// # Safety
 /// `a` can be read at `M` rows and `k` columns, `b` at `k` rows of `N` values, `ld` apart.
 #[inline(always)]
-unsafe fn tile<A: Scalar, const M: usize, const N: usize>(
-    k: usize,
-    a: Strided<A>,
-    b: *const A,
-    ld: isize,
-) -> [[A; N]; M] {
-    let mut acc = [[A::default(); N]; M];
+unsafe fn tile<const M: usize, const N: usize>(k: usize, a: Strided<f32>, b: *const f32, ld: isize) -> [[f32; N]; M] {
+    let mut acc = [[0.0f32; N]; M];
     let (mut left, mut right) = (a.start, b);
     for _ in 0..k {
         // SAFETY: as the caller promised; the pointers are moved past the end only after the last step, and not read there.
-        let row: [A; N] = unsafe { right.cast::<[A; N]>().read_unaligned() };
+        let row: [f32; N] = unsafe { right.cast::<[f32; N]>().read_unaligned() };
         for (i, acc) in acc.iter_mut().enumerate() {
             // SAFETY: as above.
             let x = unsafe { *left.offset(i as isize * a.row) };
             for (sum, y) in acc.iter_mut().zip(row) {
-                *sum = x.mul_add_(y, *sum);
+                *sum = x.mul_add(y, *sum);
             }
         }
         left = left.wrapping_offset(a.col);
@@ -234,30 +232,30 @@ unsafe fn tile<A: Scalar, const M: usize, const N: usize>(
 /// # Safety
 /// `a` can be read at `m` rows and `k` columns, `b` at `k` rows of `N` values; `out` can be written at `m` rows.
 #[inline(always)]
-unsafe fn rows<A: Scalar, const M: usize, const N: usize>(
+unsafe fn rows<const M: usize, const N: usize>(
     mut done: usize,
     m: usize,
     k: usize,
-    a: Strided<A>,
-    (b, ld): (*const A, isize),
-    out: Out<A>,
+    a: Strided<f32>,
+    (b, ld): (*const f32, isize),
+    out: Out<f32>,
 ) -> usize {
     while done + M <= m {
         let a = Strided { start: a.start.wrapping_offset(done as isize * a.row), ..a };
         // SAFETY: rows `done..done + M` of what the caller promised.
-        let acc = unsafe { tile::<A, M, N>(k, a, b, ld) };
+        let acc = unsafe { tile::<M, N>(k, a, b, ld) };
         for (i, acc) in acc.iter().enumerate() {
             let start = out.start.wrapping_offset((done + i) as isize * out.row);
             // SAFETY: row `done + i < m` of `c`; only its `width` columns are touched. `first` has at least `N` values.
             unsafe {
                 match out.first {
                     Some(first) if out.width == N => {
-                        (0..N).for_each(|j| *start.add(j) = out.alpha.mul_add_(acc[j], *first.add(j)));
+                        (0..N).for_each(|j| *start.add(j) = out.alpha.mul_add(acc[j], *first.add(j)));
                     }
                     Some(first) => {
-                        (0..out.width).for_each(|j| *start.add(j) = out.alpha.mul_add_(acc[j], *first.add(j)));
+                        (0..out.width).for_each(|j| *start.add(j) = out.alpha.mul_add(acc[j], *first.add(j)));
                     }
-                    None => (0..out.width).for_each(|j| *start.add(j) = out.alpha.mul_add_(acc[j], *start.add(j))),
+                    None => (0..out.width).for_each(|j| *start.add(j) = out.alpha.mul_add(acc[j], *start.add(j))),
                 }
             }
         }
@@ -271,15 +269,23 @@ unsafe fn rows<A: Scalar, const M: usize, const N: usize>(
 /// # Safety
 /// As for [`rows`], with `computed` for `N`; the CPU has AVX-512 and FMA.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx2,fma"))]
-unsafe fn columns<A: Scalar>(computed: usize, m: usize, k: usize, a: Strided<A>, b: *const A, ld: isize, out: Out<A>) {
+pub(crate) unsafe fn columns(
+    computed: usize,
+    m: usize,
+    k: usize,
+    a: Strided<f32>,
+    b: *const f32,
+    ld: isize,
+    out: Out<f32>,
+) {
     macro_rules! tiles {
         ($n:expr) => {{
             // SAFETY: as the caller promised.
             unsafe {
-                let done = rows::<A, 8, { $n }>(0, m, k, a, (b, ld), out);
-                let done = rows::<A, 4, { $n }>(done, m, k, a, (b, ld), out);
-                let done = rows::<A, 2, { $n }>(done, m, k, a, (b, ld), out);
-                rows::<A, 1, { $n }>(done, m, k, a, (b, ld), out);
+                let done = rows::<8, { $n }>(0, m, k, a, (b, ld), out);
+                let done = rows::<4, { $n }>(done, m, k, a, (b, ld), out);
+                let done = rows::<2, { $n }>(done, m, k, a, (b, ld), out);
+                rows::<1, { $n }>(done, m, k, a, (b, ld), out);
             }
         }};
     }
@@ -333,9 +339,9 @@ mod tests {
 
     #[test]
     fn every_shape_and_layout() {
-        if !available::<f32>() {
+        let Some(kernel) = kernel::<f32>() else {
             return; // matrixmultiply computes here, and nothing of this file runs
-        }
+        };
         let mut seed = 0;
         for k in [1, 2, 31, DEPTH, DEPTH + 1, 2 * DEPTH + 5] {
             for n in [1, 3, 15, 16, 17, 32, 33, 47, 48, 49, 64, 65, 80, 97, 129] {
@@ -350,7 +356,7 @@ mod tests {
                     // In the middle of a larger matrix, none of whose other values may change.
                     let mut frame = Array2::from_elem((m + 2, n + 5), f32::NAN);
                     let mut c = frame.slice_mut(s![1..=m, 2..n + 2]);
-                    Right::new(b).times(alpha, &a, bias, &mut c);
+                    Right::new(kernel, b).times(alpha, &a, bias, &mut c);
                     assert_eq!(c, chains(alpha, &a, &b, bias), "[{m}, {k}] × [{k}, {n}], case {seed}");
                     assert_eq!(
                         frame.iter().filter(|x| x.is_nan()).count(),

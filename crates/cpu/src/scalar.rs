@@ -22,6 +22,8 @@ pub trait Scalar:
 {
     /// The precision's name.
     const NAME: &'static str;
+    /// This precision's kernel for products of narrow matrices, if it has one.
+    const PANEL: Option<crate::panel::Kernel<Self>>;
     /// From a constant of a formula.
     fn lit(value: f64) -> Self {
         Self::from_f64(value)
@@ -36,8 +38,6 @@ pub trait Scalar:
     fn tanh_(self) -> Self;
     /// `erf x`
     fn erf_(self) -> Self;
-    /// `self·a + b`, rounded once.
-    fn mul_add_(self, a: Self, b: Self) -> Self;
     /// The larger of two, ignoring NaN.
     fn max_(self, other: Self) -> Self;
     /// Whether this is not a number.
@@ -50,6 +50,7 @@ pub trait Scalar:
 
 impl Scalar for f64 {
     const NAME: &'static str = "f64";
+    const PANEL: Option<crate::panel::Kernel<Self>> = None;
     fn exp_(self) -> Self {
         self.exp()
     }
@@ -64,10 +65,6 @@ impl Scalar for f64 {
     }
     fn erf_(self) -> Self {
         libm::erf(self)
-    }
-    #[inline(always)]
-    fn mul_add_(self, a: Self, b: Self) -> Self {
-        self.mul_add(a, b)
     }
     fn max_(self, other: Self) -> Self {
         self.max(other)
@@ -86,6 +83,7 @@ impl Scalar for f64 {
 
 impl Scalar for f32 {
     const NAME: &'static str = "f32";
+    const PANEL: Option<crate::panel::Kernel<Self>> = Some(crate::panel::columns);
 
     /// `eˣ = 2ⁿ·eʳ` with `n = round(x/ln 2)`, `|r| ≤ ln2/2`, and `eʳ` by its Taylor series to r⁷ (remainder < 2⁻²⁷).
     #[inline(always)]
@@ -147,10 +145,6 @@ impl Scalar for f32 {
         let q = q * s - 7.373_329_3e-3;
         let q = q * s - 1.426_473_9e-2;
         x * p / q
-    }
-    #[inline(always)]
-    fn mul_add_(self, a: Self, b: Self) -> Self {
-        self.mul_add(a, b)
     }
     #[inline(always)]
     fn max_(self, other: Self) -> Self {
