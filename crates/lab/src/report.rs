@@ -171,13 +171,15 @@ fn file_uri(path: &Path) -> String {
 }
 
 /// Colours that differ in lightness too (Okabe & Ito 2008).
-const LINES: [RGBColor; 6] = [
+const LINES: [RGBColor; 8] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(0, 158, 115),
     RGBColor(213, 94, 0),
     RGBColor(204, 121, 167),
     RGBColor(0, 114, 178),
+    RGBColor(60, 60, 60),
+    RGBColor(240, 228, 66),
 ];
 
 /// Loss over steps of seed 0, one line per variant, as SVG. Each point is the mean of a hundredth of the run.
