@@ -12,7 +12,7 @@
 //!            one tile of c: 8 × 48 sums in 24 registers of 16 lanes, k steps of 3 loads, 8 broadcasts and 24 fused multiply-adds
 //! ```
 //!
-//! Every value of `c` is one chain of fused multiply-adds per [`DEPTH`] steps of `k`, in order, whatever its tile: the bits
+//! Every value of `c` is one chain of fused multiply-adds per `DEPTH` steps of `k`, in order, whatever its tile: the bits
 //! depend neither on how rows and columns are cut nor on what else is multiplied.
 //!
 //! Plain loops over arrays of known size, which LLVM keeps in registers. With AVX2's 16 registers of 8 lanes it does not (30 to 75
