@@ -1,13 +1,14 @@
-//! Images per second on libtorch: inference of the image tower, or whole training steps. `peers/cuda.py` runs it beside the same model
+//! Images per second on libtorch: inference of the image encoder, or whole training steps. `peers/cuda.py` runs it beside the same model
 //! in PyTorch, turn by turn.
 //!
 //! `throughput JSON` takes its settings as one argument and prints one line of JSON. Weights and data are random: speed does not
 //! depend on them. The clock starts after warm-up and stops when the device is done.
 
 use serde::Deserialize;
-use simseg_lab::state::State;
-use simseg_lab::train;
-use simseg_model::{AdamW, AdamWConfig, AlignerConfig, DualEncoder, ModelConfig, TokenBatch};
+use simseg::{Choice, Registry};
+use simseg_lab::training::Objective;
+use simseg_lab::training::state::State;
+use simseg_model::{AdamWConfig, Architecture, ModelConfig, NetworkConfig, TokenBatch};
 use simseg_tch::{TchDevice, TchTensor, device, set_threads};
 use simseg_tensor::{NoTap, Tensor, random};
 use std::time::Instant;
@@ -32,7 +33,7 @@ struct Settings {
     /// Steps that are timed.
     steps: usize,
     model: ModelConfig,
-    aligner: AlignerConfig,
+    aligner: Choice,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -40,7 +41,7 @@ struct Settings {
 enum Work {
     /// `encode_image`: pixels on the device → projected tokens on the device.
     Inference,
-    /// What `simseg run` does in a step: both towers, alignment, loss, gradients, AdamW, and reading the loss.
+    /// What `simseg run` does in a step: both encoders, alignment, loss, gradients, AdamW, and reading the loss.
     Training,
 }
 
@@ -52,21 +53,27 @@ fn main() -> Result<(), Failure> {
     // The GPU first: libtorch looks for it once.
     let device = device(&settings.device)?.with_precision(settings.precision.parse()?);
     set_threads(settings.threads);
-    let model: DualEncoder<TchTensor> = DualEncoder::layout(&settings.model).init(0, &device)?;
+    let parameters = settings.model.layout()?.draw::<TchTensor>(0, &device)?;
+    let registry = Registry::<TchTensor>::built_in();
     let (b, side) = (settings.batch, settings.model.image.image_size);
     let mut rng = random::stream(0, "throughput", 0);
     let pixels: Vec<f32> = (0..b * 3 * side * side).map(|_| random::normal(&mut rng) as f32).collect();
     let pixels = TchTensor::from_host(&pixels, &[b, 3, side, side], &device)?;
     let seconds = match settings.work {
-        Work::Inference => time(&settings, device, || model.encode_image(&pixels, &mut NoTap).map(drop))?,
+        Work::Inference => {
+            let model = NetworkConfig::<TchTensor>::build(&settings.model, &parameters)?;
+            time(&settings, device, || model.encode_image(&pixels, &mut NoTap).map(drop))?
+        }
         Work::Training => {
             let captions = captions(&settings)?;
-            let values: Vec<TchTensor> = model.parameters().into_iter().map(|(_, value)| value).collect();
-            let optimiser = AdamW::new(AdamWConfig::default(), &values)?;
-            drop(values);
-            let mut state = State { model, optimiser, seconds: 0.0 };
-            let aligner = settings.aligner.train::<TchTensor>();
-            time(&settings, device, || train::step(&mut state, &*aligner, (&pixels, &captions), 0.0, 1e-4).map(drop))?
+            let objective = Objective {
+                network: registry.model.network(&settings.model.choice())?,
+                aligner: registry.model.aligners.build(&settings.aligner)?,
+                loss: registry.model.losses.build(&Choice::default())?,
+            };
+            let trained = vec![true; parameters.len()];
+            let mut state = State::new(parameters, trained, AdamWConfig::default())?;
+            time(&settings, device, || objective.step(&mut state, (&pixels, &captions), 1e-4).map(drop))?
         }
     };
     println!("{{\"images_per_second\": {:.3}}}", (b * settings.steps) as f64 / seconds);

@@ -8,7 +8,7 @@
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_tensor::{Autodiff, Differentiable, Ops, Result, Tensor};
 
-/// How sure a softmax is of its first class: `−log softmax(x)[0]`.
+/// The loss of a softmax whose right answer is the first class, its surprise: `−log softmax(x)[0]`.
 fn surprise<T: Tensor>(x: &T) -> Result<T> {
     x.log_softmax()?.slice(1, 0, 1)?.neg()?.sum_all()
 }

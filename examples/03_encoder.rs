@@ -1,13 +1,13 @@
-//! Step 3: an encoder turns an image into tokens, one per patch and one for the whole.
+//! Step 3: an encoder turns an image into tokens, one per patch and a [CLS] token for the whole.
 //!
 //! A ViT cuts the image into squares, lays each flat, multiplies it with the patch kernel, adds where it was, and lets all
-//! tokens look at each other, block by block (`crates/model/src/vit.rs`). A tap sees every named intermediate.
+//! tokens attend to each other, block by block (`crates/model/src/vit.rs`). A tap sees every named intermediate.
 //!
 //! `cargo run --release --example 03_encoder`
 
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::vit::{Vit, VitConfig};
-use simseg_model::{Encoder, Network, NetworkConfig};
+use simseg_model::{Architecture, Encoder};
 use simseg_tensor::{NoTap, Ops, Result, Tap, Tensor};
 
 type T = CpuTensor<f32>;
@@ -38,18 +38,16 @@ pub(crate) fn main() -> Result<()> {
     let apart = tokens.sub(&second)?.to_f32()?.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     assert_eq!(tokens.shape(), [1, 1 + 16, 24]);
     assert!(apart < 1e-5, "{apart}");
-    println!("✓ 16 patches and a summary token; a neighbour in the batch changes nothing ({apart:.0e})");
+    println!("✓ 16 patches and a [CLS] token; a neighbour in the batch changes nothing ({apart:.0e})");
 
-    // A whole model has a text tower too, and projects both into one space.
-    let released = NetworkConfig::SimSeg(released_config());
-    let count: usize =
-        Network::layout(&released).parameters().iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
+    // A whole model has a text encoder too, and projects both into one space.
+    let count: usize = released().parameters().iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
     println!("  (SimSeg with ViT-B/16 and BERT-base has {:.0} million parameters)", count as f64 / 1e6);
     Ok(())
 }
 
 /// The released architecture.
-fn released_config() -> simseg_model::ModelConfig {
+fn released() -> simseg_model::ModelConfig {
     use simseg_model::bert::BertConfig;
     simseg_model::ModelConfig {
         image: VitConfig { image_size: 224, patch: 16, width: 768, depth: 12, heads: 12 },

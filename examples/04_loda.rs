@@ -1,7 +1,8 @@
-//! Step 4: who is listened to? Dense alignment averages all patches; LoDA lets each channel pick its strongest.
+//! Step 4: which patches count? Dense alignment averages all of them; LoDA (locality-driven alignment) averages, channel by
+//! channel, the top-k responses.
 //!
 //! An image of 16 patches: 14 are sea, 2 are fish. Channel 0 responds to sea, channel 1 to fish. In the mean the sea
-//! drowns the fish 7 to 1; in the per-channel maximum both are heard alike (paper §3.2, eq. 2–4).
+//! outweighs the fish 7 to 1; in the per-channel maximum both count alike (paper §3.2, eq. 2–4).
 //!
 //! `cargo run --release --example 04_loda`
 
@@ -15,7 +16,7 @@ type T = CpuTensor<f64>;
 
 pub(crate) fn main() -> Result<()> {
     let (sea, fish) = ([1.0, 0.0], [0.0, 1.0]);
-    let mut patches = vec![[0.0, 0.0]]; // the summary token, which neither of the two listens to
+    let mut patches = vec![[0.0, 0.0]]; // the [CLS] token, which neither of the two uses
     patches.extend((0..16).map(|i| if i == 5 || i == 6 { fish } else { sea }));
     let image = Tokens { values: T::from_host(&patches.concat(), &[1, 17, 2], &CpuDevice)?, lengths: None };
     let word = T::from_host(&fish, &[2, 1], &CpuDevice)?; // the caption says "fish"
@@ -23,14 +24,14 @@ pub(crate) fn main() -> Result<()> {
     let loda = |k| Loda { image_k: k, text_k: 1, padding: Padding::PerCaption };
     let mut scores = vec![];
     let aligners: [(&str, &dyn Aligner<T>); 4] =
-        [("dense", &Dense), ("LoDA, k = 8", &loda(8)), ("LoDA, k = 2", &loda(2)), ("LoDA, k = 16", &loda(16))];
+        [("dense", &Dense {}), ("LoDA, k = 8", &loda(8)), ("LoDA, k = 2", &loda(2)), ("LoDA, k = 16", &loda(16))];
     for (name, aligner) in aligners {
         let z = aligner.pool(Side::Image, &image)?; //            [1, 2], norm 1
         let score = z.matmul(&word)?.item()?;
         println!("{name:<13} z = {:.3?}   z · fish = {score:.3}", z.to_vec::<f64>()?);
         scores.push(score);
     }
-    assert!(scores[2] > 4.0 * scores[0], "the object is heard");
+    assert!(scores[2] > 4.0 * scores[0], "the object counts");
     assert!((scores[3] - scores[0]).abs() < 1e-12, "LoDA with k = n is dense");
 
     // The paper states eq. 4 as a mean over all pairs of kept rows; it is the dot of two means.
@@ -43,6 +44,6 @@ pub(crate) fn main() -> Result<()> {
     let dot = zx.matmul(&zy.t()?)?.item()?;
     println!("eq. 4 over pairs      {:.6}\nas a dot of two means {dot:.6}", pairs / 6.0);
     assert!((pairs / 6.0 - dot).abs() < 1e-12);
-    println!("✓ LoDA hears the fish; k = n is dense; eq. 4 is the dot of the pools");
+    println!("✓ LoDA finds the fish; k = n is dense; eq. 4 is the dot of the pools");
     Ok(())
 }

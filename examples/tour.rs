@@ -29,7 +29,7 @@ fn an_encoder_turns_patches_into_tokens() {
 }
 
 #[test]
-fn loda_hears_what_dense_drowns() {
+fn loda_counts_what_the_mean_outweighs() {
     loda::main().unwrap();
 }
 

@@ -5,7 +5,7 @@ use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::BertConfig;
 use simseg_model::pool::{Dense, Holistic, Loda, Padding, loda::top_k_mean};
 use simseg_model::vit::VitConfig;
-use simseg_model::{Aligner, DualEncoder, ModelConfig, Side, TokenBatch, Tokens};
+use simseg_model::{Aligner, Architecture, ModelConfig, Network, NetworkConfig, Parameters, Side, TokenBatch, Tokens};
 use simseg_tensor::{Autodiff, Differentiable, NoTap, Ops, Result, Tensor};
 use simseg_testkit::gradient::{differences_with, rules};
 use simseg_testkit::hostile::{Domain, values};
@@ -28,17 +28,17 @@ fn captions() -> TokenBatch {
 /// The loss as a function of all parameters and the pixels.
 fn loss<T: Tensor<Device = CpuDevice>>(inputs: &[T], aligner: &dyn Aligner<T>) -> Result<T> {
     let (pixels, parameters) = inputs.split_last().expect("pixels come last");
-    let model = DualEncoder::layout(&CONFIG).with(parameters.iter().cloned())?;
+    let model = CONFIG.build(&CONFIG.layout()?.with(parameters.to_vec())?)?;
     let image = model.encode_image(pixels, &mut NoTap)?;
     let text = model.encode_text(&captions(), &mut NoTap)?;
-    simseg_model::nce::info_nce(&aligner.similarity(&image, &text)?, &model.temperature, 0.1)
+    simseg_model::nce::info_nce(&aligner.similarity(&image, &text)?, &model.temperature()?, 0.1)
 }
 
 fn inputs<T: Tensor<Device = CpuDevice>>() -> Vec<T> {
-    let model = DualEncoder::layout(&CONFIG).init::<T>(3, &CpuDevice).unwrap();
+    let model: Parameters<T> = CONFIG.layout().unwrap().draw(3, &CpuDevice).unwrap();
     // Larger weights than a fresh network's: otherwise many gradients are near zero and prove little.
-    let lively = |(name, p): (String, T)| if name == "loss.temperature" { p } else { p.scale(3.0).unwrap() };
-    let mut list: Vec<T> = model.parameters().into_iter().map(lively).collect();
+    let larger = |(name, p): (&str, &T)| if name == "loss.temperature" { p.clone() } else { p.scale(3.0).unwrap() };
+    let mut list: Vec<T> = model.iter().map(larger).collect();
     list.push(T::from_host(&values(Domain::Any, 3 * 3 * 64, 1), &[3, 3, 8, 8], &CpuDevice).unwrap());
     list
 }
@@ -62,7 +62,7 @@ fn gradients_of_the_whole_loss_agree_with_central_differences() {
     type D = Autodiff<Cpu>;
     let loda = |padding| Loda { image_k: 2, text_k: 2, padding };
     let aligners: [&dyn Aligner<D>; 5] =
-        [&loda(Padding::PerCaption), &loda(Padding::ShortestInBatch), &loda(Padding::Compete), &Dense, &Holistic];
+        [&loda(Padding::PerCaption), &loda(Padding::ShortestInBatch), &loda(Padding::Compete), &Dense {}, &Holistic {}];
     for aligner in aligners {
         let worst = worst(aligner).unwrap();
         println!("worst relative difference {worst:.1e}");
@@ -115,10 +115,10 @@ proptest! {
     fn loda_with_every_token_is_dense((x, n, d) in tokens()) {
         let image = Tokens { values: tensor(&[&vec![7.0; d][..], &x].concat(), &[1, n + 1, d]), lengths: None };
         let all = Loda { image_k: n, text_k: n, padding: Padding::PerCaption };
-        let (a, b) = (all.pool(Side::Image, &image).unwrap(), Dense.pool(Side::Image, &image).unwrap());
+        let (a, b) = (all.pool(Side::Image, &image).unwrap(), Dense {}.pool(Side::Image, &image).unwrap());
         prop_assert!(near(&host(&a), &host(&b)));
         let text = Tokens { values: tensor(&x, &[1, n, d]), lengths: Some(vec![n - 1]) };
-        let (a, b) = (all.pool(Side::Text, &text).unwrap(), Dense.pool(Side::Text, &text).unwrap());
+        let (a, b) = (all.pool(Side::Text, &text).unwrap(), Dense {}.pool(Side::Text, &text).unwrap());
         prop_assert!(near(&host(&a), &host(&b)));
     }
 
@@ -141,9 +141,10 @@ proptest! {
     fn a_caption_does_not_depend_on_its_neighbours(
         mine in prop::collection::vec(1u32..7, 1..5), other in prop::collection::vec(1u32..7, 1..5), k in 1usize..6,
     ) {
-        let model = DualEncoder::layout(&CONFIG).init::<Cpu>(1, &CpuDevice).unwrap();
+        let model: Box<dyn Network<Cpu>> =
+            CONFIG.build(&CONFIG.layout().unwrap().draw(1, &CpuDevice).unwrap()).unwrap();
         let loda = Loda { image_k: 1, text_k: k, padding: Padding::PerCaption };
-        for aligner in [&loda as &dyn Aligner<Cpu>, &Dense, &Holistic] {
+        for aligner in [&loda as &dyn Aligner<Cpu>, &Dense {}, &Holistic {}] {
             let embed = |captions: &[Vec<u32>]| {
                 let batch = TokenBatch::new(captions, 0, 0).unwrap();
                 let tokens = model.encode_text(&batch, &mut NoTap).unwrap();
@@ -157,7 +158,7 @@ proptest! {
 
 #[test]
 fn the_released_pooling_does_depend_on_its_neighbours() {
-    // The quirk that `Padding::ShortestInBatch` reproduces (REFERENCE §2): a short neighbour lowers everyone's k.
+    // The quirk that `Padding::ShortestInBatch` reproduces: a short neighbour lowers everyone's k.
     let x = tensor(&[1.0, 5.0, 3.0, 2.0, 9.0, 9.0], &[2, 3, 1]);
     let pool = |lengths: Vec<usize>, padding| {
         let tokens = Tokens { values: x.clone(), lengths: Some(lengths.clone()) };

@@ -7,12 +7,14 @@ use proptest::prelude::*;
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::{Bert, BertConfig};
 use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
-use simseg_model::pool::Padding;
+use simseg_model::pool::{LodaConfig, Padding};
 use simseg_model::vit::{Vit, VitConfig};
-use simseg_model::{AlignerConfig, Encoder, Side, TokenBatch, Tokens, nce};
+use simseg_model::{
+    Encoder, ModelRegistry, Network as _, Parameters, Side, Stage, TokenBatch, Tokens, nce,
+};
+use simseg_registry::Choice;
 use simseg_segment::map::{Size, Upsample};
-use simseg_segment::threshold::Rule;
-use simseg_segment::{ClassBank, ImageFeatures, Recipe, Segmenter, SimSeg};
+use simseg_segment::{ClassBank, ImageFeatures, SegmentRegistry, SimSegConfig, View};
 use simseg_tensor::{Autodiff, Error, Parameter, Result, Tap, Tensor};
 use simseg_testkit::hostile::{Domain, LAYOUTS, Layout, values};
 use simseg_testkit::subject::{Input, same_gradients, same_values};
@@ -183,7 +185,7 @@ fn networks() -> impl Strategy<Value = Network> {
 /// Pooling, similarity and loss over given tokens.
 #[derive(Debug, Clone)]
 struct Alignment {
-    aligner: AlignerConfig,
+    aligner: Choice,
     /// `[b, 1+n, d]`
     image: [usize; 3],
     /// Real words of each caption.
@@ -203,7 +205,8 @@ impl Subject for Alignment {
     fn compute<T: Tensor>(&self, x: &[T]) -> Result<Vec<(String, T)>> {
         let image = Tokens { values: x[0].clone(), lengths: None };
         let text = Tokens { values: x[1].clone(), lengths: Some(self.lengths.clone()) };
-        let aligner = self.aligner.train::<T>();
+        let aligner = ModelRegistry::<T>::built_in().aligners.build(&self.aligner).map_err(simseg_model::setting)?;
+        let aligner = aligner.build(Stage::Training, &Parameters::new(vec![])?)?;
         let pools = [aligner.pool(Side::Image, &image)?, aligner.pool(Side::Text, &text)?];
         let similarity = aligner.similarity(&image, &text)?;
         let loss = nce::info_nce(&similarity, &x[2], self.smoothing)?;
@@ -219,8 +222,8 @@ fn alignments() -> impl Strategy<Value = Alignment> {
         let lengths = prop::collection::vec(1..=width, b);
         (lengths, 1..=n, 1..=width, padding.clone(), prop_oneof![Just(0.0), Just(0.1)]).prop_map(
             move |(lengths, image_k, text_k, padding, smoothing)| {
-                let loda = AlignerConfig::Loda { image_k, text_k, eval_image_k: None, eval_text_k: None, padding };
-                let aligner = [AlignerConfig::Holistic {}, AlignerConfig::Dense {}, loda][kind];
+                let loda = LodaConfig { image_k, text_k, eval_image_k: None, eval_text_k: None, padding };
+                let aligner = [Choice::new("holistic"), Choice::new("dense"), loda.choice()][kind].clone();
                 Alignment { aligner, image: [b, 1 + n, d], lengths, width, smoothing }
             },
         )
@@ -230,7 +233,7 @@ fn alignments() -> impl Strategy<Value = Alignment> {
 /// A recipe on random features of patches and classes.
 #[derive(Debug, Clone)]
 struct Segmentation {
-    recipe: Recipe,
+    segmenter: Choice,
     grid: Size,
     patch: usize,
     classes: usize,
@@ -267,28 +270,57 @@ impl Segmentation {
             input: size,
             rgb: (0..3 * size.area()).map(|i| (i * 37 % 251) as u8).collect(),
             output: Size { height: size.height + 1, width: 2 * size.width },
+            tokens: None,
+            attention: None,
+            windows: vec![],
         };
-        let bank = ClassBank { classes, embeddings: make(&[classes, width], 3)?, class_of: (0..classes).collect() };
+        let class_of = (0..classes).collect();
+        let bank = ClassBank { classes, embeddings: make(&[classes, width], 3)?, class_of, prompts: None };
         let mut shown = Shown::default();
-        SimSeg::new(self.recipe.clone()).segment(&image, &bank, &mut shown)?;
+        let registry = SegmentRegistry::<T>::built_in();
+        let segmenter = registry.segmenter(&self.segmenter).map_err(simseg_model::setting)?;
+        let view = View { image: &image, bank: &bank, aligner: &simseg_model::pool::Dense {} };
+        segmenter.segment(view, &mut shown)?;
         Ok(shown)
     }
 }
 
+/// Every registered threshold, refiner, score rule and segmenter, with settings of its own where it needs some.
+fn segmenters() -> Vec<Choice> {
+    let registry = SegmentRegistry::<CpuTensor<f64>>::built_in();
+    let parts = &registry.parts;
+    let threshold = |name: &str| match name {
+        "statistics" => SimSegConfig::plain().threshold,
+        "fixed" => Choice::new("fixed").with("score", 0.1),
+        "softmax" => Choice::new("softmax").with("scale", 3.0).with("probability", 0.2),
+        "best" => Choice::new("best").with("count", 2),
+        "calibrated" => Choice::new("calibrated").with("scores", [0.0f64; 3]),
+        "oracle" => Choice::new("oracle").with("classes", [1, 2]),
+        other => Choice::new(other),
+    };
+    let recipes = [SimSegConfig::plain(), SimSegConfig::official_code(), SimSegConfig::paper()];
+    let mut all: Vec<SimSegConfig> = recipes.to_vec();
+    let plain = SimSegConfig::plain;
+    // A calibrated rule is for one number of classes, which differs from case to case here.
+    let rules = parts.thresholds.names().into_iter().filter(|name| *name != "calibrated");
+    all.extend(rules.map(|name| SimSegConfig { threshold: threshold(name), ..plain() }));
+    all.extend(parts.refiners.names().into_iter().map(|name| SimSegConfig { refine: Choice::new(name), ..plain() }));
+    all.extend(parts.scores.names().into_iter().map(|name| SimSegConfig { score: Choice::new(name), ..plain() }));
+    let composed = all.iter().map(SimSegConfig::choice);
+    let others = registry.segmenters.names().into_iter().filter(|name| *name != "simseg").map(Choice::new);
+    composed.chain(others).collect()
+}
+
 fn segmentations() -> impl Strategy<Value = Segmentation> {
-    let recipe = prop_oneof![Just(Recipe::plain()), Just(Recipe::official_code()), Just(Recipe::paper())];
+    let all = segmenters();
     let upsample = prop_oneof![Just(Upsample::Nearest), Just(Upsample::Bilinear)];
-    let rule = prop_oneof![
-        Just(None),
-        Just(Some(Rule::Otsu)),
-        Just(Some(Rule::Best { count: 2 })),
-        Just(Some(Rule::Softmax { scale: 3.0, probability: 0.2 })),
-    ];
-    (recipe, upsample, rule, [1usize..5, 1usize..5, 1usize..5, 3usize..9, 1usize..7]).prop_map(
-        |(mut recipe, upsample, rule, [height, columns, patch, classes, width])| {
-            recipe.map.upsample = upsample;
-            recipe.threshold = rule.unwrap_or(recipe.threshold);
-            Segmentation { recipe, grid: Size { height, width: columns }, patch, classes, width }
+    (0..all.len(), upsample, [1usize..5, 1usize..5, 1usize..5, 3usize..9, 1usize..7]).prop_map(
+        move |(which, upsample, [height, columns, patch, classes, width])| {
+            let mut segmenter = all[which].clone();
+            if let Some(map) = segmenter.settings.get_mut("map") {
+                map["upsample"] = serde_json::to_value(upsample).unwrap();
+            }
+            Segmentation { segmenter, grid: Size { height, width: columns }, patch, classes, width }
         },
     )
 }

@@ -3,12 +3,13 @@
 //! A label map is an 8-bit indexed PNG whose pixel *is* the class index; its palette is the usual one of PASCAL VOC, in
 //! which bit `j` of the colours comes from bits `3j`, `3j+1`, `3j+2` of the index.
 
-use crate::{Error, Result, atomic};
-use std::io::Read;
+#[cfg(feature = "fs")]
+use crate::atomic;
+use crate::{Error, Result};
 use std::path::Path;
 
 /// An RGB image in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Picture {
     /// Columns.
     pub width: usize,
@@ -34,6 +35,7 @@ const LONGEST: u64 = 20_000;
 /// Most pixels that are read: 64 million take 200 MB.
 const PIXELS: u64 = 64 << 20;
 /// Largest file that is read.
+#[cfg(feature = "fs")]
 const FILE: u64 = 512 << 20;
 
 impl Picture {
@@ -44,19 +46,31 @@ impl Picture {
     ///
     /// # Errors
     /// If it cannot be read or decoded, is empty, or has more than 64 million pixels.
+    #[cfg(feature = "fs")]
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = read(path)?;
-        let reader = image::ImageReader::new(std::io::Cursor::new(&bytes));
+        Self::decode(path, &read(path)?)
+    }
+
+    /// A picture from the bytes of a file; see [`Self::load`].
+    ///
+    /// # Errors
+    /// As for a file that holds them.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::decode(Path::new("picture"), bytes)
+    }
+
+    fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let reader = image::ImageReader::new(std::io::Cursor::new(bytes));
         let reader = reader.with_guessed_format().map_err(Error::io(path))?;
         match reader.format() {
             None => Err(Error::content(path, "not an image: expected PNG, JPEG, WebP or BMP")),
-            Some(image::ImageFormat::Jpeg) => Self::jpeg(path, &bytes),
+            Some(image::ImageFormat::Jpeg) => Self::jpeg(path, bytes),
             Some(_) => Self::other(path, reader),
         }
     }
 
     /// Anything but a JPEG.
-    fn other(path: &Path, reader: image::ImageReader<std::io::Cursor<&Vec<u8>>>) -> Result<Self> {
+    fn other(path: &Path, reader: image::ImageReader<std::io::Cursor<&[u8]>>) -> Result<Self> {
         let mut decoder = reader.into_decoder().map_err(unreadable(path))?;
         let (width, height) = image::ImageDecoder::dimensions(&decoder);
         check_size(path, width.into(), height.into())?;
@@ -96,6 +110,7 @@ impl Picture {
     ///
     /// # Errors
     /// If the file cannot be written.
+    #[cfg(feature = "fs")]
     pub fn save(&self, path: &Path) -> Result<()> {
         atomic::write(path, &self.png())
     }
@@ -134,6 +149,7 @@ impl Labels {
     ///
     /// # Errors
     /// If the file cannot be written.
+    #[cfg(feature = "fs")]
     pub fn save(&self, path: &Path) -> Result<()> {
         atomic::write(path, &self.png())
     }
@@ -143,11 +159,23 @@ impl Labels {
     ///
     /// # Errors
     /// If it cannot be read, or holds colours instead of classes.
+    #[cfg(feature = "fs")]
     pub fn load(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        Self::decode(path, &read(path)?)
+    }
+
+    /// A label map from the bytes of a PNG; see [`Self::load`].
+    ///
+    /// # Errors
+    /// As for a file that holds them.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::decode(Path::new("label map"), bytes)
+    }
+
+    fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
         let problem = |error: png::DecodingError| Error::content(path, format!("not a readable PNG: {error}"));
         let limits = png::Limits { bytes: PIXELS as usize * 4 };
-        let decoder = png::Decoder::new_with_limits(std::io::BufReader::new(file), limits);
+        let decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
         let mut reader = decoder.read_info().map_err(problem)?;
         let (colours, depth) = reader.output_color_type();
         let bits = match (colours, depth) {
@@ -187,7 +215,9 @@ fn check_size(path: &Path, width: u64, height: u64) -> Result<()> {
 }
 
 /// A file's bytes, if they are not too many (also where the system does not know how many, as for a device).
+#[cfg(feature = "fs")]
 fn read(path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read;
     let mut bytes = vec![];
     let file = std::fs::File::open(path).map_err(Error::io(path))?;
     file.take(FILE + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;

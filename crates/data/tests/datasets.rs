@@ -1,9 +1,10 @@
 //! Data sets in their published layouts, a few pixels large.
 
-use simseg_data::datasets::{self, Dataset, coco, context, drawn::Drawn, folder::folder, mask, voc};
+use simseg_data::datasets::{Dataset, coco, context, drawn::Drawn, folder::folder, mask, voc};
 use simseg_data::picture::{Labels, Picture};
 use simseg_data::scenes::export::export;
-use simseg_data::{SceneConfig, World};
+use simseg_data::pairs::captions::{Columns, captions};
+use simseg_data::{DataRegistry, SceneConfig, Source, World};
 use std::path::Path;
 
 /// A picture of one colour. Nothing asks what is in it, so a PNG may call itself `.jpg`.
@@ -22,6 +23,11 @@ fn text(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+/// A published data set by its name.
+fn open(name: &str, root: &Path) -> Result<Box<dyn Dataset>, simseg_registry::Error> {
+    DataRegistry::built_in().open_dataset(&Source::new(name).with("root", root), 0)
+}
+
 fn message<T>(result: simseg_data::Result<T>) -> String {
     let message = result.err().expect("an error").to_string();
     assert!(!message.contains('\n'), "one line: {message}");
@@ -38,7 +44,7 @@ fn voc_reads_the_list_in_its_order_from_any_of_three_roots() {
         labels(&root.join(format!("SegmentationClass/{name}.png")), 2, &[value, 255]);
     }
     for root in [dir.path().to_owned(), dir.path().join("VOCdevkit"), root.clone()] {
-        let set = datasets::open("voc2012", &root, None).unwrap();
+        let set = open("voc2012", &root).unwrap();
         assert_eq!((set.len(), set.classes().len()), (2, 21));
         let items: Vec<_> = set.items().collect::<Result<_, _>>().unwrap();
         assert_eq!((&items[0].stem[..], &items[1].stem[..]), ("2007_000002", "2007_000001"));
@@ -83,7 +89,7 @@ fn context_is_painted_in_the_order_of_the_file() {
     assert_eq!(converted.unwrap(), context::Converted { train: 1, val: 1 });
     assert_eq!(told.into_inner(), 2);
     picture(&root.join("JPEGImages/2008_000002.jpg"), 3, 2, 9);
-    let set = datasets::open("context", dir.path(), None).unwrap();
+    let set = open("context", dir.path()).unwrap();
     assert_eq!((set.len(), set.classes().len(), &set.classes()[47][..], &set.classes()[7][..]), (1, 60, "sky", "bird"));
     assert_eq!(set.item(0).unwrap().labels.values, [47, 7, 47, 47, 7, 47]);
     assert_eq!(Labels::load(&root.join("SegmentationClassContext/2008_000001.png")).unwrap().values, [0]);
@@ -114,7 +120,7 @@ fn coco_reads_published_and_converted_maps_alike() {
         labels(&maps.join(format!("{name}.png")), 5, &[0, 12, 89, 91, 255]);
     }
     let expected = [1, 12, 80, 0, 0];
-    let read = || datasets::open("coco-object", dir.path(), None).unwrap().item(1).unwrap().labels.values;
+    let read = || open("coco-object", dir.path()).unwrap().item(1).unwrap().labels.values;
     assert_eq!(read(), expected, "from the published map");
     assert_eq!(coco::convert(dir.path(), |_| {}).unwrap(), 2);
     assert_eq!(Labels::load(&maps.join("000000000285_labelTrainIds.png")).unwrap().values, expected);
@@ -138,9 +144,9 @@ fn exported_scenes_come_back_as_they_were_drawn() {
     for (a, b) in read.items().zip(drawn.items()) {
         assert_eq!(a.unwrap(), b.unwrap());
     }
-    let captions = datasets::captions::captions(&dir.path().join("captions.csv")).unwrap();
-    for (i, caption) in captions.enumerate() {
-        let caption = caption.unwrap();
+    let captions = captions(&dir.path().join("captions.csv"), &Columns::default()).unwrap();
+    assert_eq!(captions.len(), 4);
+    for (i, caption) in captions.into_iter().enumerate() {
         assert_eq!((caption.image, caption.caption), (format!("{i:06}.png"), world.scene(i as u64).caption));
     }
     // The same bytes again, with another number of threads.
@@ -156,7 +162,9 @@ fn exported_scenes_come_back_as_they_were_drawn() {
 fn a_folder_that_does_not_pair_up_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
-    let classes = || Some(vec!["background".to_owned(), "cat".to_owned()]);
+    let own = root.join("own.txt");
+    text(&own, "background\ncat\n");
+    let classes = || Some(own.as_path());
     assert!(message(folder(root, classes())).contains("labels"));
     picture(&root.join("images/a.jpg"), 1, 1, 0);
     std::fs::create_dir(root.join("labels")).unwrap();
@@ -165,13 +173,15 @@ fn a_folder_that_does_not_pair_up_is_an_error() {
     assert_eq!(folder(root, classes()).unwrap().item(0).unwrap().labels.values, [1]);
     assert!(message(folder(root, None)).contains("classes.txt"));
     text(&root.join("classes.txt"), "background\ncat | kitten\n");
-    assert_eq!(folder(root, None).unwrap().classes(), ["background", "cat"]);
+    let read = folder(root, None).unwrap();
+    assert_eq!((read.classes(), &read.class_lines()[1][..]), (&["background".into(), "cat".into()][..], "cat | kitten"));
     labels(&root.join("labels/b.png"), 1, &[1]);
     assert!(message(folder(root, classes())).contains("images/b.png"));
     picture(&root.join("images/b.png"), 1, 1, 0);
     picture(&root.join("images/a.bmp"), 1, 1, 0);
     assert!(message(folder(root, classes())).contains("same name"));
-    assert!(message(datasets::open("voc", root, None)).contains("voc2012"));
+    let unknown = open("voc", root).err().unwrap().to_string();
+    assert!(unknown.contains("voc2012") && unknown.contains("data.kind"), "{unknown}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! How a command ends: 0 done, 1 a check failed, 2 bad input or usage, always with one line that says what to change.
+//! How a command ends: 0 done, 1 a check failed, 2 bad input or usage, 3 the machine or the backend failed; always with one
+//! line that says what to change.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -12,6 +13,9 @@ pub enum Failure {
     /// Bad input or usage (exit 2).
     #[error("{0}")]
     Input(String),
+    /// The machine or the backend failed (exit 3).
+    #[error("{0}")]
+    Machine(String),
 }
 
 /// The result of a command.
@@ -28,23 +32,49 @@ impl Failure {
         Self::input(path.display(), why)
     }
 
+    /// The same failure with something in front of its line: where it happened.
+    pub fn within(self, place: impl Display) -> Self {
+        match self {
+            Self::Check(why) => Self::Check(format!("{place}{why}")),
+            Self::Input(why) => Self::Input(format!("{place}{why}")),
+            Self::Machine(why) => Self::Machine(format!("{place}{why}")),
+        }
+    }
+
     /// The exit status.
     pub fn code(&self) -> u8 {
         match self {
             Self::Check(_) => 1,
             Self::Input(_) => 2,
+            Self::Machine(_) => 3,
+        }
+    }
+}
+
+impl From<simseg::Error> for Failure {
+    fn from(error: simseg::Error) -> Self {
+        match error {
+            simseg::Error::Input(why) => Self::Input(why),
+            simseg::Error::Machine(why) => Self::Machine(why),
+            simseg::Error::Cancelled => Self::Check("cancelled".into()),
         }
     }
 }
 
 impl From<simseg_tensor::Error> for Failure {
     fn from(error: simseg_tensor::Error) -> Self {
-        Self::Input(error.to_string())
+        simseg::Error::from(error).into()
     }
 }
 
 impl From<simseg_data::Error> for Failure {
     fn from(error: simseg_data::Error) -> Self {
-        Self::Input(error.to_string())
+        simseg::Error::from(error).into()
+    }
+}
+
+impl From<simseg_registry::Error> for Failure {
+    fn from(error: simseg_registry::Error) -> Self {
+        simseg::Error::from(error).into()
     }
 }

@@ -1,32 +1,30 @@
-//! From a TOML file to runs, tables and reports; from a model and an image to a label map.
+//! From a TOML file to runs, tables and reports; from a model and an image to a label map: the program `simseg` as a library.
 //!
-//! Reading order: [`settings`] and [`experiment`] (the file), [`corpus`] (what is trained on), [`train`] and [`state`]
-//! (one run, resumable), [`pipeline`] (images and words → features), [`evaluate`], [`run`] (all of an experiment),
-//! [`expect`], [`report`]; [`model_dir`], [`bank`], and one module per command: [`mod@segment`],
-//! [`dataset`], [`mod@explain`], [`mod@calibrate`], [`retrieval`], [`mod@convert`], [`mod@import`], [`mod@parity`] and [`mod@scenes`]. `main` is the only place that knows the backends.
+//! A crate outside adds algorithms of its own by an [`Extension`] and calls [`main`] from its `main`: TOML then reaches them.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`failure`] | how a command ends |
+//! | [`progress`] | bars and lines for people |
+//! | [`experiment`] | the file: settings, variants, expectations |
+//! | [`training`] | one training run, resumable |
+//! | [`judging`] | one evaluation, for whoever asks |
+//! | [`run`] | all runs of an experiment |
+//! | [`report`] | the table, and the page |
+//! | [`commands`] | one module per command, with its options |
+//! | [`cli`] | the command line and the backends |
 
 pub mod failure;
-pub mod settings;
+pub mod progress;
 pub mod experiment;
-pub mod corpus;
-pub mod state;
-pub mod train;
-pub mod pipeline;
-pub mod bank;
-pub mod evaluate;
-pub mod model_dir;
-pub mod expect;
+pub mod training;
+pub mod judging;
 pub mod run;
 pub mod report;
-pub mod progress;
-pub mod segment;
-pub mod scenes;
-pub mod dataset;
-pub mod explain;
-pub mod calibrate;
-pub mod retrieval;
-pub mod convert;
-pub mod import;
-pub mod parity;
+pub mod commands;
+pub mod cli;
 
+pub use cli::{main, main_from};
 pub use failure::{Failure, Outcome};
+pub use run::run;
+pub use simseg::Extension;

@@ -9,22 +9,19 @@ use std::time::Duration;
 const TINY: &str = r#"
 name = "tiny"
 question = "Does the machinery work?"
-[world]
-image_size = 16
 [model]
 projection = 8
 temperature = 0.05
 image = { image_size = 16, patch = 8, width = 12, depth = 1, heads = 2 }
 text = { positions = 25, width = 12, depth = 1, heads = 2 }
 [training]
-scenes = 64
+data = { kind = "scenes", count = 64, image_size = 16 }
 batch = 8
 steps = 12
 checkpoint_every = 3
 schedule = { rate = 1e-3, warmup = 3, floor = 0.1 }
 [evaluation]
-scenes = 4
-bias = 0.0
+data = { kind = "scenes", count = 4, image_size = 16, bias = 0.0 }
 pictures = 2
 [variants.dense.aligner]
 kind = "dense"

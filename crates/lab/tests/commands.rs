@@ -246,7 +246,7 @@ fn an_explanation_is_one_page_that_needs_nothing_else() {
     let common = ["explain", "--model", text(&model), "--classes", text(&classes), text(&image), "--out", text(&page)];
     ok(&[&common[..], &["--set", "refine.kind=crf"]].concat());
     let html = std::fs::read_to_string(&page).unwrap();
-    for needle in ["Recipe: plain", "who is listened to?", "Which classes are in the image?", "after the CRF", "labels"]
+    for needle in ["Recipe: plain", "from which patches?", "Which classes are in the image?", "after the CRF", "labels"]
     {
         assert!(html.contains(needle), "{needle}");
     }

@@ -3,7 +3,7 @@
 
 use safetensors::SafeTensors;
 use simseg_cpu::{CpuDevice, CpuTensor};
-use simseg_lab::model_dir;
+use simseg::Model;
 use simseg_model::TokenBatch;
 use simseg_tensor::random::{self, ChaCha8Rng};
 use simseg_tensor::{Ops, Tap, Tensor};
@@ -95,10 +95,9 @@ fn a_distributed_save_with_buffers_and_an_optimiser_computes_what_pytorch_does()
     let trace = trace(out.path());
     assert_near("patches", &values(&trace, "image/patches"), &expected("simseg/patches"));
     assert_near("sentences", &values(&trace, "text/classes")[24..], &expected("simseg/sentences"));
-    let card = model_dir::card(out.path()).unwrap();
-    let loaded = model_dir::load::<CpuTensor<f32>>(out.path(), &CpuDevice).unwrap();
-    assert_eq!(loaded.model.temperature().unwrap().to_f32().unwrap(), [0.03]);
-    assert!(format!("{:?}", card.aligner).contains("eval_text_k: Some(1)"));
+    let model = Model::open(out.path()).unwrap();
+    assert_eq!(model.network().temperature().unwrap().to_f32().unwrap(), [0.03]);
+    assert_eq!(model.card().aligner.get::<usize>("eval_text_k"), Some(1));
 }
 
 #[test]
@@ -149,16 +148,16 @@ fn two_towers_without_projections_are_a_start_for_pretraining() {
     for needle in ["head.weight: a classifier's", "pooler", "fresh", "text_projection.linear.weight", "seed 4"] {
         assert!(said.contains(needle), "{needle}: {said}");
     }
-    let loaded = model_dir::load::<CpuTensor<f32>>(out.path(), &CpuDevice).unwrap();
+    let model = Model::open(out.path()).unwrap();
     let mut seen = Seen::default();
     let picture = simseg_data::Picture::load(&fixtures().join("image.png")).unwrap();
     let by = simseg_data::transform::Normalisation::IMAGENET;
     let pixels = simseg_data::transform::normalise(&picture, &by);
     let pixels = CpuTensor::<f32>::from_host(&pixels, &[1, 3, 64, 64], &CpuDevice).unwrap();
-    let tokens = loaded.model.encode_image(&pixels, &mut seen).unwrap();
+    let tokens = model.network().encode_image(&pixels, &mut seen).unwrap();
     assert_eq!(tokens.values.shape(), [1, 17, 20]);
-    let ids = loaded.tokenizer.encode("a picture of a cat.", 0).unwrap();
-    loaded.model.encode_text(&TokenBatch::new(&[ids], 0, 0).unwrap(), &mut seen).unwrap();
+    let ids = model.tokenizer().encode("a picture of a cat.", 0).unwrap();
+    model.network().encode_text(&TokenBatch::new(&[ids], 0, 0).unwrap(), &mut seen).unwrap();
     let found = |name: &str| &seen.0.iter().find(|(n, _)| n == name).unwrap().1;
     assert_near("image tokens", found("image/tokens"), &expected("parts/tokens"));
     assert_near("words", found("text/layer/1"), &expected("parts/words"));

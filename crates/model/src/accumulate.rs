@@ -1,7 +1,7 @@
 //! A big batch on small memory: the contrast is over all pairs, the networks run over a few at a time.
 //!
 //! With embeddings `e_s(θ)` of sub-batch `s` and the loss `L(e₁, …, e_S)` of all of them, the chain rule reads
-//! `dL/dθ = Σ_s (∂L/∂e_s) · (∂e_s/∂θ)` (REFERENCE §4; Gao et al. 2021, "Scaling deep contrastive learning batch size").
+//! `dL/dθ = Σ_s (∂L/∂e_s) · (∂e_s/∂θ)` (Gao et al. 2021, "Scaling deep contrastive learning batch size").
 //! 1. without a record, collect all `e_s`;
 //! 2. `g_s = ∂L/∂e_s`: exact, and cheap, as the loss sees `[b, e]` only;
 //! 3. with a record, compute `e_s` again and differentiate the number `Σ e_s ⊙ g_s`, one sub-batch at a time.

@@ -2,11 +2,12 @@
 //!
 //! `x₀ = norm(word + position + type₀)`, then per layer (post-norm)
 //! `x ← norm(x + dense(attn(x)))`, `x ← norm(x + out(gelu(inter(x))))`. LayerNorm ε is 1e-12, GELU is exact, there is no
-//! pooler; padding is hidden from attention (REFERENCE §3).
+//! pooler; padding is hidden from attention (released code).
 //! - ids `[b, m]`   - tokens `[b, m, d]`
 
-use crate::encoder::Encoder;
-use crate::layers::{LayerNorm, Linear, Visit, map_list};
+use crate::encoder::{Encoder, EncoderConfig, TextEncoder, TextEncoderConfig, TextFacts};
+use crate::layers::{LayerNorm, Linear, Visit, list, map_list};
+use crate::parameters::Parameters;
 use crate::tokens::{TokenBatch, Tokens};
 use serde::{Deserialize, Serialize};
 use simseg_tensor::{Attention, Error, Init, Ops, Parameter, Result, Tap, Tensor};
@@ -25,7 +26,7 @@ pub struct BertConfig {
     pub types: usize,
     /// Channels per token.
     pub width: usize,
-    /// Channels inside the perceptron; 0 is four times the width.
+    /// Channels inside the MLP; 0 is four times the width.
     #[serde(default)]
     pub intermediate: usize,
     /// Number of layers.
@@ -39,11 +40,13 @@ fn two() -> usize {
 }
 
 impl BertConfig {
-    /// Whether the numbers fit each other.
-    ///
-    /// # Errors
-    /// The first key that does not.
-    pub fn check(&self) -> Result<()> {
+    fn inner(&self) -> usize {
+        if self.intermediate == 0 { 4 * self.width } else { self.intermediate }
+    }
+}
+
+impl EncoderConfig for BertConfig {
+    fn check(&self) -> Result<()> {
         let Self { width, heads, depth, positions, .. } = *self;
         if heads == 0 || width == 0 || width % heads != 0 {
             return Err(Error::setting("model.text.heads", format!("a divisor of the width ({width}), found {heads}")));
@@ -56,8 +59,28 @@ impl BertConfig {
         Ok(())
     }
 
-    fn inner(&self) -> usize {
-        if self.intermediate == 0 { 4 * self.width } else { self.intermediate }
+    fn parameters(&self, prefix: &str) -> Vec<(String, Parameter)> {
+        list(|f| Bert::layout(*self).map(prefix, f))
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+impl TextFacts for BertConfig {
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+    fn positions(&self) -> usize {
+        self.positions
+    }
+}
+
+impl<T: Tensor> TextEncoderConfig<T> for BertConfig {
+    fn build(&self, prefix: &str, parameters: &Parameters<T>) -> Result<TextEncoder<T>> {
+        let bert = Bert::layout(*self).map(prefix, &mut |name, _| parameters.get(name).cloned())?;
+        Ok(Box::new(bert))
     }
 }
 
@@ -95,7 +118,7 @@ pub struct Layer<P> {
     pub intermediate: Linear<P>,
     /// `[d, inner]`
     pub output: Linear<P>,
-    /// After the perceptron.
+    /// After the MLP.
     pub output_norm: LayerNorm<P>,
 }
 

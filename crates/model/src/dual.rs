@@ -1,23 +1,28 @@
-//! The whole model: two towers, a linear projection on each into one space, and the temperature of the loss.
+//! The whole model: two encoders, a linear projection on each into one space, and the temperature of the loss.
 //!
-//! `f(x) = vit(x)·Pᵀ`, `g(t) = bert(t)·Qᵀ`, no bias: every token is projected, pooling comes after (REFERENCE §2).
+//! `f(x) = vit(x)·Pᵀ`, `g(t) = bert(t)·Qᵀ`, no bias: every token is projected, pooling comes after (released code).
 
-use crate::bert::{Bert, BertConfig};
-use crate::encoder::Encoder;
-use crate::layers::{Linear, Visit};
+use crate::bert::BertConfig;
+use crate::encoder::{ImageEncoder, ImageEncoderConfig, ImageFacts, TextEncoder, TextEncoderConfig, TextFacts};
+use crate::layers::Linear;
+use crate::nce;
+use crate::network::{Architecture, Network, NetworkConfig};
+use crate::parameters::Parameters;
+use crate::pool::Side;
 use crate::tokens::{TokenBatch, Tokens};
-use crate::vit::{Vit, VitConfig};
+use crate::vit::VitConfig;
 use serde::{Deserialize, Serialize};
-use simseg_tensor::{Error, Init, Parameter, Result, Tap, Tensor};
+use simseg_registry::Choice;
+use simseg_tensor::{Error, Init, Normalisation, Parameter, Result, Tap, Tensor};
 
-/// The architecture: `config.json` of a model directory.
+/// The architecture, `model` in the `config.json` of a model directory: of known encoders, or of any that are registered.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// The image tower.
-    pub image: VitConfig,
-    /// The text tower.
-    pub text: BertConfig,
+pub struct DualConfig<I, X> {
+    /// The image encoder.
+    pub image: I,
+    /// The text encoder.
+    pub text: X,
     /// Channels both are projected to.
     pub projection: usize,
     /// Starting value of the temperature, a divisor of similarities (released code: 0.02).
@@ -25,16 +30,32 @@ pub struct ModelConfig {
     pub temperature: f64,
 }
 
+/// A ViT and a BERT, as released.
+pub type ModelConfig = DualConfig<VitConfig, BertConfig>;
+
 fn released_temperature() -> f64 {
     0.02
 }
 
+const IMAGE: &str = "image_encoder.model.model";
+const TEXT: &str = "text_encoder.model.model";
+const IMAGE_PROJECTION: &str = "image_projection.linear.weight";
+const TEXT_PROJECTION: &str = "text_projection.linear.weight";
+const TEMPERATURE: &str = "loss.temperature";
+
 impl ModelConfig {
-    /// Whether the numbers fit each other.
-    ///
-    /// # Errors
-    /// The first key that does not.
-    pub fn check(&self) -> Result<()> {
+    /// The architecture by name, as settings files say it.
+    pub fn choice(&self) -> Choice {
+        Choice::default()
+            .with("projection", self.projection)
+            .with("temperature", self.temperature)
+            .with("image", self.image)
+            .with("text", self.text)
+    }
+}
+
+impl<I: ImageFacts, X: TextFacts> Architecture for DualConfig<I, X> {
+    fn check(&self) -> Result<()> {
         self.image.check()?;
         self.text.check()?;
         if self.projection == 0 {
@@ -45,100 +66,102 @@ impl ModelConfig {
         }
         Ok(())
     }
-}
 
-/// Both towers.
-#[derive(Debug, Clone)]
-pub struct DualEncoder<P> {
-    /// Images → tokens.
-    pub image: Vit<P>,
-    /// Sentences → tokens.
-    pub text: Bert<P>,
-    /// `[projection, image width]`
-    pub image_projection: Linear<P>,
-    /// `[projection, text width]`
-    pub text_projection: Linear<P>,
-    /// `[]`, a divisor.
-    pub temperature: P,
-}
+    fn parameters(&self) -> Vec<(String, Parameter)> {
+        let project = |name: &str, width| (name.to_owned(), Parameter::new(&[self.projection, width], Init::Xavier));
+        let mut all = self.image.parameters(IMAGE);
+        all.extend(self.text.parameters(TEXT));
+        all.push(project(IMAGE_PROJECTION, self.image.width()));
+        all.push(project(TEXT_PROJECTION, self.text.width()));
+        all.push((TEMPERATURE.to_owned(), Parameter::new(&[], Init::Constant(self.temperature))));
+        all
+    }
 
-impl DualEncoder<Parameter> {
-    /// The parameters of an architecture.
-    pub fn layout(config: &ModelConfig) -> Self {
-        let project = |width| {
-            let mut linear = Linear::layout(width, config.projection, false);
-            linear.weight.init = Init::Xavier;
-            linear
-        };
-        Self {
-            image: Vit::layout(config.image),
-            text: Bert::layout(config.text),
-            image_projection: project(config.image.width),
-            text_projection: project(config.text.width),
-            temperature: Parameter::new(&[], Init::Constant(config.temperature)),
+    fn image_size(&self) -> usize {
+        self.image.image_size()
+    }
+    fn patch(&self) -> usize {
+        self.image.patch()
+    }
+    fn normalisation(&self) -> Normalisation {
+        self.image.normalisation()
+    }
+    fn vocabulary(&self) -> usize {
+        self.text.vocabulary()
+    }
+    fn positions(&self) -> usize {
+        self.text.positions()
+    }
+    fn projection(&self) -> usize {
+        self.projection
+    }
+
+    fn side(&self, parameter: &str) -> Option<Side> {
+        match parameter {
+            _ if parameter.starts_with("image_") => Some(Side::Image),
+            _ if parameter.starts_with("text_") => Some(Side::Text),
+            _ => None,
         }
     }
+}
 
-    /// A network with starting values, a pure function of the seed.
-    ///
-    /// # Errors
-    /// If the backend fails.
-    pub fn init<T: Tensor>(&self, seed: u64, device: &T::Device) -> Result<DualEncoder<T>> {
-        self.map(&mut |name, parameter| parameter.draw(seed, name, device))
+impl<T: Tensor, I: ImageEncoderConfig<T>, X: TextEncoderConfig<T>> NetworkConfig<T> for DualConfig<I, X> {
+    fn build(&self, parameters: &Parameters<T>) -> Result<Box<dyn Network<T>>> {
+        Ok(Box::new(DualEncoder::new(self, parameters)?))
     }
 }
 
-impl<P> DualEncoder<P> {
-    /// The same model around other contents, under the names of the released checkpoint.
-    pub fn map<Q, E>(&self, f: Visit<'_, P, Q, E>) -> std::result::Result<DualEncoder<Q>, E> {
-        Ok(DualEncoder {
-            image: self.image.map("image_encoder.model.model", f)?,
-            text: self.text.map("text_encoder.model.model", f)?,
-            image_projection: self.image_projection.map("image_projection.linear", f)?,
-            text_projection: self.text_projection.map("text_projection.linear", f)?,
-            temperature: f("loss.temperature", &self.temperature)?,
+/// Both encoders.
+pub struct DualEncoder<T> {
+    /// Images → tokens.
+    pub image: ImageEncoder<T>,
+    /// Sentences → tokens.
+    pub text: TextEncoder<T>,
+    /// `[projection, image width]`
+    pub image_projection: Linear<T>,
+    /// `[projection, text width]`
+    pub text_projection: Linear<T>,
+    /// `[]`, a divisor.
+    pub temperature: T,
+}
+
+impl<T: Tensor> DualEncoder<T> {
+    /// The model with the values of its parameters.
+    ///
+    /// # Errors
+    /// If one is missing.
+    pub fn new<I, X>(config: &DualConfig<I, X>, parameters: &Parameters<T>) -> Result<Self>
+    where
+        I: ImageEncoderConfig<T>,
+        X: TextEncoderConfig<T>,
+    {
+        let linear = |name: &str| Ok(Linear { weight: parameters.get(name)?.clone(), bias: None });
+        Ok(Self {
+            image: config.image.build(IMAGE, parameters)?,
+            text: config.text.build(TEXT, parameters)?,
+            image_projection: linear(IMAGE_PROJECTION)?,
+            text_projection: linear(TEXT_PROJECTION)?,
+            temperature: parameters.get(TEMPERATURE)?.clone(),
         })
     }
 }
 
-impl<P: Clone> DualEncoder<P> {
-    /// Every parameter with its name, in order.
-    pub fn parameters(&self) -> Vec<(String, P)> {
-        let mut list = Vec::new();
-        let visited: std::result::Result<_, std::convert::Infallible> = self.map(&mut |name, value| {
-            list.push((name.to_owned(), value.clone()));
-            Ok(())
-        });
-        let _ = visited;
-        list
-    }
-
-    /// The same model holding `values`, given in the order of [`Self::parameters`].
-    ///
-    /// # Errors
-    /// If there are too few values.
-    pub fn with<Q>(&self, values: impl IntoIterator<Item = Q>) -> Result<DualEncoder<Q>> {
-        let mut values = values.into_iter();
-        self.map(&mut |name, _| values.next().ok_or_else(|| Error::parameter(name, "no value given")))
-    }
-}
-
-impl<T: Tensor> DualEncoder<T> {
-    /// Projected image tokens `[b, 1+n, e]`, the summary token first: pixels `[b, 3, h, w]`.
-    ///
-    /// # Errors
-    /// If the image is not a whole number of patches.
-    pub fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+impl<T: Tensor> Network<T> for DualEncoder<T> {
+    fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
         let tokens = self.image.encode(pixels, tap)?;
         Ok(Tokens { values: self.image_projection.forward(&tokens.values)?, ..tokens })
     }
 
-    /// Projected text tokens `[b, m, e]`.
-    ///
-    /// # Errors
-    /// If a sentence is longer than the model's positions, or holds an id beyond its vocabulary.
-    pub fn encode_text(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+    fn encode_text(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
         let tokens = self.text.encode(batch, tap)?;
         Ok(Tokens { values: self.text_projection.forward(&tokens.values)?, ..tokens })
+    }
+
+    fn temperature(&self) -> Result<T> {
+        Ok(self.temperature.clone())
+    }
+
+    fn bounded(&self, name: &str, value: &T) -> Result<Option<T>> {
+        if name == TEMPERATURE { nce::bounded(value).map(Some) } else { Ok(None) }
     }
 }

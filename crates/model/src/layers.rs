@@ -8,6 +8,19 @@ use simseg_tensor::{Init, Parameter, Result, Tensor};
 /// Turns one field's content into another, given its full name. `E` is the error it may fail with.
 pub type Visit<'a, P, Q, E> = &'a mut dyn FnMut(&str, &P) -> std::result::Result<Q, E>;
 
+/// Every parameter that a traversal visits, with its name, in order.
+pub fn list<V: Clone, N>(
+    traverse: impl FnOnce(Visit<'_, V, V, std::convert::Infallible>) -> std::result::Result<N, std::convert::Infallible>,
+) -> Vec<(String, V)> {
+    let mut all = Vec::new();
+    let visited = traverse(&mut |name, value| {
+        all.push((name.to_owned(), value.clone()));
+        Ok(value.clone())
+    });
+    let Ok(_) = visited;
+    all
+}
+
 /// `y = x·Wᵀ + b`.
 #[derive(Debug, Clone)]
 pub struct Linear<P> {
@@ -19,7 +32,7 @@ pub struct Linear<P> {
 
 impl Linear<Parameter> {
     /// Weights start normal with deviation `1/√(3·in)`, which is the 0.02 of timm and BERT at their width of 768 and keeps
-    /// small models as lively as large ones; the bias starts at zero.
+    /// the outputs of small models as large as those of large ones; the bias starts at zero.
     pub fn layout(input: usize, output: usize, bias: bool) -> Self {
         let deviation = 1.0 / (3.0 * input as f64).sqrt();
         let zeros = || Parameter::new(&[output], Init::Constant(0.0));

@@ -1,13 +1,74 @@
 //! The loss: symmetric InfoNCE (van den Oord et al. 2018; paper eq. 5) with a learned temperature.
 //!
 //! `L = ½·(CE(S/τ) + CE(Sᵀ/τ))`, where `S [b, b]` holds cosine similarities, the right caption of image `i` is `i`, and
-//! `CE = (1−ε)·nll + ε·mean(−log p)` with label smoothing ε. `τ` is a divisor, clamped to `[0.001, 0.5]` (REFERENCE §4).
+//! `CE = (1−ε)·nll + ε·mean(−log p)` with label smoothing ε. `τ` is a divisor, clamped to `[0.001, 0.5]` (released code).
 //!
 //! The clamp passes gradients on its bounds but none beyond them: a step that carried the parameter past a bound would
 //! leave it there for good. So a training loop calls [`bounded`] after every step, as the released code clamps its
 //! parameter, and the temperature can come back.
 
-use simseg_tensor::{Error, Ops, Result, Tensor};
+use crate::parameters::Parameters;
+use serde::{Deserialize, Serialize};
+use simseg_tensor::{Error, Ops, Parameter, Result, Tensor};
+
+/// A loss: how the similarities of a batch become one number.
+pub trait Loss<T: Tensor>: Send + Sync {
+    /// `similarity [b, b]` (image `i` against caption `j`), `temperature []` → scalar.
+    ///
+    /// # Errors
+    /// If `similarity` is not square.
+    fn loss(&self, similarity: &T, temperature: &T) -> Result<T>;
+}
+
+/// A loss before it has weights. One without parameters and without checks implements [`Self::build`] alone.
+pub trait LossConfig<T: Tensor>: Send + Sync {
+    /// Whether the numbers make sense.
+    ///
+    /// # Errors
+    /// The key that does not.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Learned parameters. They are optimised with the model, as `loss.NAME`, and are of no use once it is trained.
+    fn parameters(&self) -> Vec<(String, Parameter)> {
+        vec![]
+    }
+
+    /// The loss, given all parameters: its own are called `loss.NAME`.
+    ///
+    /// # Errors
+    /// If a parameter is missing.
+    fn build(&self, parameters: &Parameters<T>) -> Result<Box<dyn Loss<T>>>;
+}
+
+/// Symmetric InfoNCE.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InfoNce {
+    /// Label smoothing ε, below 1.
+    #[serde(default)]
+    pub label_smoothing: f64,
+}
+
+impl<T: Tensor> Loss<T> for InfoNce {
+    fn loss(&self, similarity: &T, temperature: &T) -> Result<T> {
+        info_nce(similarity, temperature, self.label_smoothing)
+    }
+}
+
+impl<T: Tensor> LossConfig<T> for InfoNce {
+    fn check(&self) -> Result<()> {
+        match (0.0..1.0).contains(&self.label_smoothing) {
+            true => Ok(()),
+            false => Err(Error::setting("loss.label_smoothing", "from 0 to below 1")),
+        }
+    }
+
+    fn build(&self, _: &Parameters<T>) -> Result<Box<dyn Loss<T>>> {
+        Ok(Box::new(*self))
+    }
+}
 
 /// Bounds of the temperature.
 pub const TEMPERATURE: (f64, f64) = (0.001, 0.5);

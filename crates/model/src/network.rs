@@ -1,155 +1,95 @@
-//! A model of either family behind one face: SimSeg's pair ([`DualEncoder`]) or OpenAI's ([`Clip`]).
+//! A network: both encoders and their projections into one space, behind one face.
 //!
-//! Both turn images and sentences into projected tokens with a summary token first; pooling, prompts and maps need no more.
+//! [`Architecture`] is what a network is before it has weights, whatever the backend; [`NetworkConfig`] builds it from its
+//! parameters; [`Network`] computes. Pooling, prompts, maps and training need no more, so that they work for every network.
 
-use crate::clip::{Clip, ClipConfig};
-use crate::dual::{DualEncoder, ModelConfig};
-use crate::layers::Visit;
+use crate::parameters::Parameters;
+use crate::pool::Side;
 use crate::tokens::{TokenBatch, Tokens};
-use crate::vit::VitConfig;
-use simseg_tensor::{Parameter, Result, Tap, Tensor};
+use simseg_registry::Choice;
+use simseg_tensor::{Normalisation, Parameter, Result, Tap, Tensor};
+use std::fmt::Debug;
 
-/// Which family, and its numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum NetworkConfig {
-    /// ViT in timm's layout and BERT.
-    SimSeg(ModelConfig),
-    /// CLIP in OpenAI's layout.
-    Clip(ClipConfig),
-}
-
-impl NetworkConfig {
+/// What a network is before it has weights.
+pub trait Architecture: Debug + Send + Sync {
     /// Whether the numbers fit each other.
     ///
     /// # Errors
     /// The first key that does not.
-    pub fn check(&self) -> Result<()> {
-        match self {
-            Self::SimSeg(config) => config.check(),
-            Self::Clip(config) => config.check(),
-        }
+    fn check(&self) -> Result<()>;
+    /// All parameters in a fixed order, under the names of the published checkpoint.
+    fn parameters(&self) -> Vec<(String, Parameter)>;
+    /// The same as one list.
+    ///
+    /// # Errors
+    /// If a name occurs twice.
+    fn layout(&self) -> Result<Parameters<Parameter>> {
+        Parameters::new(self.parameters())
     }
-
-    /// The image tower.
-    pub fn image(&self) -> VitConfig {
-        match self {
-            Self::SimSeg(config) => config.image,
-            Self::Clip(config) => config.image,
-        }
-    }
-
-    /// Tokens the text tower knows.
-    pub fn vocabulary(&self) -> usize {
-        match self {
-            Self::SimSeg(config) => config.text.vocabulary,
-            Self::Clip(config) => config.text.vocabulary,
-        }
-    }
-
+    /// Side of the square training images, in pixels.
+    fn image_size(&self) -> usize;
+    /// Side of a patch, in pixels.
+    fn patch(&self) -> usize;
+    /// What its pixels are normalised with.
+    fn normalisation(&self) -> Normalisation;
+    /// Tokens the text encoder knows.
+    fn vocabulary(&self) -> usize;
     /// Longest sentence, in tokens.
-    pub fn positions(&self) -> usize {
-        match self {
-            Self::SimSeg(config) => config.text.positions,
-            Self::Clip(config) => config.text.positions,
-        }
-    }
-
+    fn positions(&self) -> usize;
     /// Channels that images and sentences are projected to.
-    pub fn projection(&self) -> usize {
-        match self {
-            Self::SimSeg(config) => config.projection,
-            Self::Clip(config) => config.projection,
-        }
-    }
+    fn projection(&self) -> usize;
+    /// The side that a parameter belongs to, projections included; the temperature belongs to none.
+    fn side(&self, parameter: &str) -> Option<Side>;
 }
 
-/// A model of either family.
-#[derive(Debug, Clone)]
-pub enum Network<P> {
-    /// ViT in timm's layout and BERT.
-    SimSeg(DualEncoder<P>),
-    /// CLIP in OpenAI's layout.
-    Clip(Clip<P>),
+/// A network before it has weights, for one backend.
+pub trait NetworkConfig<T: Tensor>: Architecture {
+    /// The network with the values of its parameters.
+    ///
+    /// # Errors
+    /// If one is missing.
+    fn build(&self, parameters: &Parameters<T>) -> Result<Box<dyn Network<T>>>;
 }
 
-impl<P> From<DualEncoder<P>> for Network<P> {
-    fn from(model: DualEncoder<P>) -> Self {
-        Self::SimSeg(model)
-    }
-}
-
-impl Network<Parameter> {
-    /// The parameters of an architecture.
-    pub fn layout(config: &NetworkConfig) -> Self {
-        match config {
-            NetworkConfig::SimSeg(config) => Self::SimSeg(DualEncoder::layout(config)),
-            NetworkConfig::Clip(config) => Self::Clip(Clip::layout(config)),
-        }
-    }
-}
-
-impl<P> Network<P> {
-    /// The same model around other contents, under the names of its published checkpoint.
-    pub fn map<Q, E>(&self, f: Visit<'_, P, Q, E>) -> std::result::Result<Network<Q>, E> {
-        Ok(match self {
-            Self::SimSeg(model) => Network::SimSeg(model.map(f)?),
-            Self::Clip(model) => Network::Clip(model.map(f)?),
-        })
-    }
-}
-
-impl<P: Clone> Network<P> {
-    /// Every parameter with its name, in order.
-    pub fn parameters(&self) -> Vec<(String, P)> {
-        let mut list = Vec::new();
-        let visited: std::result::Result<_, std::convert::Infallible> = self.map(&mut |name, value| {
-            list.push((name.to_owned(), value.clone()));
-            Ok(())
-        });
-        let _ = visited;
-        list
-    }
-}
-
-impl<T: Tensor> Network<T> {
-    /// Projected image tokens `[b, 1+n, e]`, the summary token first: pixels `[b, 3, h, w]`.
+/// Images and sentences to projected tokens.
+pub trait Network<T: Tensor>: Send + Sync {
+    /// Projected image tokens `[b, 1+n, e]`, the [CLS] token first: pixels `[b, 3, h, w]`.
     ///
     /// # Errors
     /// If the image is not a whole number of patches.
-    pub fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
-        match self {
-            Self::SimSeg(model) => model.encode_image(pixels, tap),
-            Self::Clip(model) => model.encode_image(pixels, tap),
-        }
-    }
+    fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>>;
 
-    /// Projected text tokens `[b, m, e]`, the summary token first.
+    /// Projected text tokens `[b, m, e]`, the [CLS] token (CLIP: the end-of-text token) first.
     ///
     /// # Errors
-    /// If a sentence is longer than the model's positions, or holds an id beyond its vocabulary.
-    pub fn encode_text(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
-        match self {
-            Self::SimSeg(model) => model.encode_text(batch, tap),
-            Self::Clip(model) => model.encode_text(batch, tap),
-        }
-    }
+    /// If a sentence is longer than the positions, or holds an id beyond the vocabulary.
+    fn encode_text(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>>;
 
-    /// The divisor of similarities that [`crate::nce::info_nce`] takes, `[]`.
+    /// The divisor of similarities that the loss takes, `[]`.
     ///
     /// # Errors
     /// If the backend fails.
-    pub fn temperature(&self) -> Result<T> {
-        match self {
-            Self::SimSeg(model) => Ok(model.temperature.clone()),
-            Self::Clip(model) => model.temperature(),
-        }
-    }
+    fn temperature(&self) -> Result<T>;
 
-    /// The device that its weights are on.
-    pub fn device(&self) -> T::Device {
-        match self {
-            Self::SimSeg(model) => model.temperature.device(),
-            Self::Clip(model) => model.logit_scale.device(),
+    /// A parameter brought back into its bounds after a step of the optimiser, if it has any.
+    ///
+    /// # Errors
+    /// If the backend fails.
+    fn bounded(&self, name: &str, value: &T) -> Result<Option<T>> {
+        let _ = (name, value);
+        Ok(None)
+    }
+}
+
+/// The architecture with as many words as a tokenizer has, where `text.vocabulary` is 0: an experiment leaves it open, since its
+/// captions tell.
+pub fn with_vocabulary(network: &Choice, words: usize) -> Choice {
+    let mut network = network.clone();
+    let text = network.settings.get_mut("text").and_then(|text| text.as_object_mut());
+    if let Some(vocabulary) = text.and_then(|text| text.get_mut("vocabulary")) {
+        if vocabulary.as_u64() == Some(0) {
+            *vocabulary = words.into();
         }
     }
+    network
 }

@@ -5,13 +5,14 @@
 //! - pixels `[b, 3, h, w]`   - patches `[b, n, 3·p·p]`, `n = (h/p)·(w/p)`   - tokens `[b, 1+n, d]`
 //!
 //! The stride-`p` convolution of the checkpoint is a product with its kernel laid flat: patches do not overlap.
-//! LayerNorm ε is 1e-6, GELU is exact, q, k and v are one projection with bias (REFERENCE §3).
+//! LayerNorm ε is 1e-6, GELU is exact, q, k and v are one projection with bias (timm).
 
-use crate::encoder::Encoder;
-use crate::layers::{LayerNorm, Linear, Visit, map_list};
+use crate::encoder::{Encoder, EncoderConfig, ImageEncoder, ImageEncoderConfig, ImageFacts};
+use crate::layers::{LayerNorm, Linear, Visit, list, map_list};
+use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
-use simseg_tensor::{Attention, Error, Init, Ops, Parameter, Result, Tap, Tensor};
+use simseg_tensor::{Attention, Error, Init, Ops, Parameter, Result, Tap, Tensor, hooks};
 
 /// The architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +30,8 @@ pub struct VitConfig {
     pub heads: usize,
 }
 
-impl VitConfig {
-    /// Whether the numbers fit each other.
-    ///
-    /// # Errors
-    /// The first key that does not.
-    pub fn check(&self) -> Result<()> {
+impl EncoderConfig for VitConfig {
+    fn check(&self) -> Result<()> {
         let Self { image_size, patch, width, depth, heads } = *self;
         if patch == 0 || image_size == 0 || image_size % patch != 0 {
             let expected = format!("a positive multiple of the patch ({patch}), found {image_size}");
@@ -51,6 +48,30 @@ impl VitConfig {
         }
         Ok(())
     }
+
+    fn parameters(&self, prefix: &str) -> Vec<(String, Parameter)> {
+        list(|f| Vit::layout(*self).map(prefix, f))
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+impl ImageFacts for VitConfig {
+    fn image_size(&self) -> usize {
+        self.image_size
+    }
+    fn patch(&self) -> usize {
+        self.patch
+    }
+}
+
+impl<T: Tensor> ImageEncoderConfig<T> for VitConfig {
+    fn build(&self, prefix: &str, parameters: &Parameters<T>) -> Result<ImageEncoder<T>> {
+        let vit = Vit::layout(*self).map(prefix, &mut |name, _| parameters.get(name).cloned())?;
+        Ok(Box::new(vit))
+    }
 }
 
 /// A vision transformer.
@@ -60,7 +81,7 @@ pub struct Vit<P> {
     pub config: VitConfig,
     /// `[1, 1, d]`
     pub cls_token: P,
-    /// `[1, 1+g·g, d]`, the summary token's row first.
+    /// `[1, 1+g·g, d]`, the [CLS] token's row first.
     pub pos_embed: P,
     /// `weight [d, 3, p, p]`
     pub patch_embed: Linear<P>,
@@ -79,7 +100,7 @@ pub struct Block<P> {
     pub qkv: Linear<P>,
     /// After attention, `[d, d]`.
     pub proj: Linear<P>,
-    /// Before the perceptron.
+    /// Before the MLP.
     pub norm2: LayerNorm<P>,
     /// `[4d, d]`
     pub fc1: Linear<P>,
@@ -143,6 +164,17 @@ impl<P> Block<P> {
 }
 
 impl<T: Tensor> Block<T> {
+    /// The attention weights of [`Self::forward`], `[b, h, n, n]`: queries by keys.
+    ///
+    /// # Errors
+    /// If the width is not a multiple of the heads.
+    pub fn attention(&self, x: &T, heads: usize) -> Result<T> {
+        let d = x.width();
+        let qkv = self.qkv.forward(&self.norm1.forward(x)?)?; //             [b, n, 3d]
+        let how = Attention { heads, key_bias: None, causal: false };
+        hooks::attention_weights(&qkv.slice(2, 0, d)?, &qkv.slice(2, d, d)?, how)
+    }
+
     /// `[b, n, d]` → `[b, n, d]`
     pub fn forward(&self, x: &T, heads: usize) -> Result<T> {
         let d = x.width();
@@ -189,12 +221,12 @@ pub fn bicubic(from: usize, to: usize) -> Vec<f64> {
     weights
 }
 
-/// Position embeddings `[1, 1+g·g, d]` for another grid; the summary token's row is kept.
+/// Position embeddings `[1, 1+g·g, d]` for another grid; the [CLS] token's row is kept.
 pub fn resize_positions<T: Tensor>(positions: &T, [rows, columns]: [usize; 2]) -> Result<T> {
     let [_, n, d] = positions.dims()?;
     let grid = n.saturating_sub(1).isqrt();
     if n != 1 + grid * grid || grid == 0 {
-        let rule = "[1, 1+g·g, d]: a summary row and a square grid";
+        let rule = "[1, 1+g·g, d]: a row for [CLS] and a square grid";
         return Err(Error::Shape {
             op: "resize_positions",
             lhs: positions.shape().to_vec(),
@@ -236,6 +268,9 @@ impl<T: Tensor> Encoder<T> for Vit<T> {
         let mut x = embed(pixels, patch, &self.patch_embed, &self.cls_token, &self.pos_embed)?; // [b, 1+n, d]
         tap.see("image/embed", &x)?;
         for (i, block) in self.blocks.iter().enumerate() {
+            if i + 1 == self.blocks.len() && tap.wants("image/attention") {
+                tap.see("image/attention", &block.attention(&x, heads)?)?;
+            }
             x = block.forward(&x, heads)?;
             tap.see(&format!("image/block/{i}"), &x)?;
         }

@@ -6,7 +6,11 @@ use simseg_model::bert::{Bert, BertConfig};
 use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::{Dense, Holistic, Loda, Padding};
 use simseg_model::vit::{Vit, VitConfig, bicubic, patchify};
-use simseg_model::{Aligner, AlignerConfig, DualEncoder, Encoder, ModelConfig, Side, TokenBatch, Tokens};
+use simseg_model::{
+    Aligner, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Side, TokenBatch,
+    Tokens,
+};
+use simseg_registry::Choice;
 use simseg_tensor::{Error, NoTap, Ops, Parameter, Tensor};
 
 type Cpu = CpuTensor<f64>;
@@ -87,7 +91,7 @@ proptest! {
         prop_assume!(x.iter().all(|x| x.abs() > 0.01));
         let tokens = Tokens { values: tensor(&x, &[2, 5, 3]), lengths: Some(vec![5, 3]) };
         let loda = Loda { image_k: k, text_k: k, padding: Padding::PerCaption };
-        for aligner in [&loda as &dyn Aligner<Cpu>, &Holistic] {
+        for aligner in [&loda as &dyn Aligner<Cpu>, &Holistic {}] {
             for row in host(&aligner.pool(Side::Text, &tokens).unwrap()).chunks(3) {
                 let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
                 prop_assert!(norm < 1.0 && norm > 1.0 - 1e-5 || near(row, &[0.0; 3]), "{norm}");
@@ -141,8 +145,8 @@ fn aligners_listen_to_the_tokens_they_name() {
         z[0] / z[1]
     };
     let loda = |image_k| Loda { image_k, text_k: 1, padding: Padding::PerCaption };
-    assert!((pool(&Holistic) - 8.0 / 6.0).abs() < 1e-12);
-    assert!((pool(&Dense) - 3.0 / 0.5).abs() < 1e-12);
+    assert!((pool(&Holistic {}) - 8.0 / 6.0).abs() < 1e-12);
+    assert!((pool(&Dense {}) - 3.0 / 0.5).abs() < 1e-12);
     assert!((pool(&loda(1)) - 4.0 / 1.0).abs() < 1e-12); // channel 0 from one patch, channel 1 from the other
     assert!((pool(&loda(2)) - 3.0 / 0.5).abs() < 1e-12);
 }
@@ -154,11 +158,13 @@ fn k_above_the_number_of_tokens_names_its_key() {
     let message = |side| loda.pool(side, &tokens).unwrap_err().to_string();
     assert_eq!(message(Side::Image), "aligner.image_k: from 1 to the 2 tokens there are, found 3");
     assert_eq!(message(Side::Text), "aligner.text_k: from 1 to the 3 tokens there are, found 4");
-    let config = |json: &str| serde_json::from_str::<AlignerConfig>(json);
+    let registry = ModelRegistry::<Cpu>::built_in();
+    let config = |json: &str| registry.aligners.build(&serde_json::from_str::<Choice>(json).unwrap());
     let parsed = config(r#"{"kind": "loda", "image_k": 4, "text_k": 5, "eval_text_k": 9}"#).unwrap();
-    assert!(parsed.check(4, 9).is_ok());
-    assert!(parsed.check(3, 9).unwrap_err().to_string().starts_with("aligner.image_k: from 1 to the 3 patches"));
-    assert!(parsed.check(4, 8).unwrap_err().to_string().starts_with("aligner.eval_text_k"));
+    let check = |patches, words| parsed.check(Limits { patches, words }).map_err(|error| error.to_string());
+    assert!(check(4, 9).is_ok());
+    assert!(check(3, 9).unwrap_err().starts_with("aligner.image_k: from 1 to the 3 patches"));
+    assert!(check(4, 8).unwrap_err().starts_with("aligner.eval_text_k"));
     assert!(config(r#"{"kind": "loda", "image_k": 4, "text_k": 5, "image_kk": 1}"#).is_err());
     assert!(config(r#"{"kind": "dense", "image_k": 4}"#).is_err());
     assert!(config(r#"{"kind": "dense"}"#).is_ok());
@@ -178,9 +184,8 @@ fn patches_keep_the_order_of_a_convolution_kernel() {
 #[test]
 fn parameters_have_the_names_of_the_released_checkpoint_and_go_there_and_back() {
     let config = ModelConfig { image: IMAGE, text: BERT, projection: 5, temperature: 0.02 };
-    let layout = DualEncoder::layout(&config);
-    let named = layout.parameters();
-    let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+    let layout = config.layout().unwrap();
+    let names: Vec<&str> = layout.names().collect();
     for name in [
         "image_encoder.model.model.cls_token",
         "image_encoder.model.model.patch_embed.proj.bias",
@@ -198,7 +203,10 @@ fn parameters_have_the_names_of_the_released_checkpoint_and_go_there_and_back() 
     }
     // timm: 4 + 2·12 + 2; BERT: 5 + 2·16; projections and temperature: 3.
     assert_eq!(names.len(), 30 + 37 + 3);
-    let numbers = layout.with(0..names.len()).unwrap();
-    assert!(numbers.parameters().iter().map(|(_, i)| *i).eq(0..names.len()));
-    assert!(layout.with(0..names.len() - 1).is_err());
+    let numbers = layout.with((0..names.len()).collect()).unwrap();
+    assert!(numbers.iter().map(|(_, i)| *i).eq(0..names.len()));
+    assert!(layout.with((1..names.len()).collect()).is_err());
+    assert_eq!(config.side("image_projection.linear.weight"), Some(Side::Image));
+    assert_eq!(config.side("text_encoder.model.model.embeddings.LayerNorm.weight"), Some(Side::Text));
+    assert_eq!(config.side("loss.temperature"), None);
 }

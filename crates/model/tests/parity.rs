@@ -8,7 +8,7 @@ use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::{Bert, BertConfig};
 use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::vit::{Vit, VitConfig};
-use simseg_model::{AdamW, AdamWConfig, Encoder, TokenBatch, Tokens, nce};
+use simseg_model::{AdamW, AdamWConfig, Encoder, Network, TokenBatch, Tokens, nce};
 use simseg_tensor::{Autodiff, Differentiable, Error, NoTap, Ops, Parameter, Tap, Tensor};
 
 const VIT: VitConfig = VitConfig { image_size: 12, patch: 4, width: 12, depth: 2, heads: 3 };

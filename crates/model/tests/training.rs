@@ -4,9 +4,11 @@
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::accumulate::accumulate;
 use simseg_model::bert::BertConfig;
+use simseg_model::pool::{Loda, Padding};
 use simseg_model::vit::VitConfig;
 use simseg_model::{
-    AdamW, AdamWConfig, AlignerConfig, DualEncoder, ModelConfig, Schedule, Side, TokenBatch, adamw, nce,
+    AdamW, AdamWConfig, Aligner, Architecture, ModelConfig, NetworkConfig, Parameters, Schedule, Side, TokenBatch,
+    adamw, nce,
 };
 use simseg_tensor::{Autodiff, Differentiable, Error, NoTap, Ops, Result, Tensor};
 
@@ -33,19 +35,17 @@ fn waves(count: usize) -> Vec<f64> {
     (0..count).map(|i| (0.7 * (i * i) as f64).sin()).collect()
 }
 
+/// Starting values of the model.
+fn drawn() -> Parameters<D> {
+    CONFIG.layout().unwrap().draw(5, &CpuDevice).unwrap()
+}
+
 /// Pooled embeddings of pairs `start .. end` of five.
 fn embed(parameters: &[D], start: usize, end: usize) -> Result<[D; 2]> {
     let captions = [vec![1, 4, 2], vec![1, 5, 6, 3, 2], vec![1, 3, 5, 2], vec![1, 2], vec![1, 6, 6, 2]];
     let pixels = tensor::<D>(&waves(5 * 3 * 64), &[5, 3, 8, 8]).slice(0, start, end - start)?;
-    let model = DualEncoder::layout(&CONFIG).with(parameters.iter().cloned())?;
-    let aligner = AlignerConfig::Loda {
-        image_k: 2,
-        text_k: 2,
-        eval_image_k: None,
-        eval_text_k: None,
-        padding: Default::default(),
-    }
-    .train::<D>();
+    let model = CONFIG.build(&CONFIG.layout()?.with(parameters.to_vec())?)?;
+    let aligner: &dyn Aligner<D> = &Loda { image_k: 2, text_k: 2, padding: Padding::PerCaption };
     let image = aligner.pool(Side::Image, &model.encode_image(&pixels, &mut NoTap)?)?;
     let batch = TokenBatch::new(&captions[start..end], 0, 0)?;
     Ok([image, aligner.pool(Side::Text, &model.encode_text(&batch, &mut NoTap)?)?])
@@ -58,8 +58,8 @@ fn contrast(parameters: &[D], images: &D, captions: &D) -> Result<D> {
 
 #[test]
 fn a_batch_in_parts_has_the_gradients_of_the_whole() {
-    let model = DualEncoder::layout(&CONFIG).init::<D>(5, &CpuDevice).unwrap();
-    let parameters: Vec<D> = model.parameters().into_iter().map(|(_, p)| p.scale(1.5).unwrap()).collect();
+    let model = drawn();
+    let parameters: Vec<D> = model.values().iter().map(|p| p.scale(1.5).unwrap()).collect();
     let leaves: Vec<D> = parameters.iter().map(Differentiable::leaf).collect();
     let [images, captions] = embed(&leaves, 0, 5).unwrap();
     let whole = contrast(&leaves, &images, &captions).unwrap();
@@ -69,7 +69,7 @@ fn a_batch_in_parts_has_the_gradients_of_the_whole() {
     let (loss, got) = accumulate(&parameters, 3, |p, s| embed(p, cuts[s], cuts[s + 1]), contrast).unwrap();
     assert!((host(&loss)[0] - host(&whole)[0]).abs() < 1e-12);
     let mut largest = 0.0f64;
-    for ((name, _), (got, want)) in model.parameters().iter().zip(got.iter().zip(&want)) {
+    for (name, (got, want)) in model.names().zip(got.iter().zip(&want)) {
         for (a, b) in host(got).iter().zip(host(want)) {
             assert!((a - b).abs() < 1e-12, "{name}: {a} is not {b}");
             largest = largest.max(b.abs());
@@ -81,8 +81,7 @@ fn a_batch_in_parts_has_the_gradients_of_the_whole() {
 #[test]
 fn parts_contrasted_alone_would_be_another_loss() {
     // What accumulating losses of sub-batches would compute instead: fewer wrong pairs, another gradient.
-    let model = DualEncoder::layout(&CONFIG).init::<D>(5, &CpuDevice).unwrap();
-    let parameters: Vec<D> = model.parameters().into_iter().map(|(_, p)| p).collect();
+    let parameters: Vec<D> = drawn().values().to_vec();
     let loss = |start, end| {
         let [images, captions] = embed(&parameters, start, end).unwrap();
         contrast(&parameters, &images, &captions).unwrap().item().unwrap()

@@ -1,11 +1,13 @@
 //! Classes as words, and as embeddings.
 //!
-//! A class file has one class a line; line 0 is the background; `cat | kitten` gives a class several words. A class's
-//! embedding is the mean of its prompts' embeddings, divided by its norm; with several words a class has several
-//! embeddings and scores as the best of them (as SCLIP treats synonyms).
+//! A class file has one class a line, the background first; `cat | kitten` gives a class several words. A word's embedding is the
+//! mean of its prompts' embeddings, divided by its norm (or what the score rule makes of them); a class with several words has
+//! several embeddings and scores as the best of them (as SCLIP treats synonyms).
 
 use crate::prompts::fill;
-use simseg_tensor::{Error, Ops, Result, Tensor};
+use crate::score::ClassScore;
+use simseg_model::Tokens;
+use simseg_tensor::{Error, Result, Tensor};
 use std::collections::HashSet;
 
 /// The classes of a class file.
@@ -84,34 +86,58 @@ impl ClassList {
 pub struct ClassBank<T> {
     /// Number of classes, background included.
     pub classes: usize,
-    /// Unit rows `[w, d]`, one per word.
+    /// Unit rows `[r, d]`: one per word, unless the score rule combines prompts otherwise.
     pub embeddings: T,
     /// The class of each row, rising.
     pub class_of: Vec<usize>,
+    /// Tokens of the prompts of every word, if [`crate::Needs::prompts`].
+    pub prompts: Option<Vec<WordTokens<T>>>,
+}
+
+/// The prompts of one word.
+#[derive(Debug, Clone)]
+pub struct WordTokens<T> {
+    /// The class that the word belongs to.
+    pub class: usize,
+    /// Projected tokens `[p, m, d]` with their lengths.
+    pub tokens: Tokens<T>,
+}
+
+/// What an encoder makes of the prompts of one word.
+pub struct Encoded<T> {
+    /// Projected tokens `[p, m, d]`.
+    pub tokens: Tokens<T>,
+    /// Pooled, normalised embeddings `[p, d]`.
+    pub pooled: T,
 }
 
 impl<T: Tensor> ClassBank<T> {
-    /// Embeds a class list. `encode` turns the prompts of one word into pooled, normalised embeddings `[p, d]`; all
-    /// prompts of a word come in one call, as in the released code, whose pooling can see its batch.
+    /// Embeds a class list; `score` says how the prompts of a word are combined, and `keep_tokens` whether their tokens are
+    /// needed, too. All prompts of a word come in one call of `encode`, as in the released code, whose pooling can see its batch.
     ///
     /// # Errors
     /// Whatever `encode` fails with.
     pub fn build(
         list: &ClassList,
         templates: &[String],
-        mut encode: impl FnMut(&[String]) -> Result<T>,
+        score: &dyn ClassScore<T>,
+        keep_tokens: bool,
+        mut encode: impl FnMut(&[String]) -> Result<Encoded<T>>,
     ) -> Result<Self> {
-        let mut rows = Vec::new();
-        let mut class_of = Vec::new();
+        let (mut rows, mut class_of, mut prompts) = (Vec::new(), Vec::new(), keep_tokens.then(Vec::new));
         for class in 0..list.len() {
             for word in list.words(class) {
-                let prompts = encode(&fill(templates, word))?; //   [p, d]
-                rows.push(prompts.mean(0)?.l2_normalize()?); //     [1, d]
-                class_of.push(class);
+                let Encoded { tokens, pooled } = encode(&fill(templates, word))?;
+                let combined = score.combine(&pooled)?; //          [p, d] → [r, d]
+                class_of.extend(std::iter::repeat_n(class, combined.shape()[0]));
+                rows.push(combined);
+                if let Some(kept) = &mut prompts {
+                    kept.push(WordTokens { class, tokens });
+                }
             }
         }
         let embeddings = T::concat(&rows.iter().collect::<Vec<_>>(), 0)?;
-        Ok(Self { classes: list.len(), embeddings, class_of })
+        Ok(Self { classes: list.len(), embeddings, class_of, prompts })
     }
 
     /// Rows of a class.
@@ -120,10 +146,10 @@ impl<T: Tensor> ClassBank<T> {
         start..self.class_of.partition_point(|&c| c <= class)
     }
 
-    /// Best value per class out of one value per word.
-    pub fn best_per_class(&self, per_word: &[f32]) -> Vec<f32> {
+    /// Best value per class out of one value per row.
+    pub fn best_per_class(&self, per_row: &[f32]) -> Vec<f32> {
         let mut best = vec![f32::NEG_INFINITY; self.classes];
-        for (&class, &value) in self.class_of.iter().zip(per_word) {
+        for (&class, &value) in self.class_of.iter().zip(per_row) {
             best[class] = best[class].max(value);
         }
         best

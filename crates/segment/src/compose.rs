@@ -18,7 +18,7 @@ pub enum Compose {
 
 /// A class that was selected, with its mask.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Claim {
+pub struct ClassMask {
     /// Index in the class list; not 0.
     pub class: usize,
     /// Score for the whole image.
@@ -32,7 +32,7 @@ pub struct Claim {
 /// Labels of `pixels` pixels; 0 where nobody claims. On a tie the lower class index wins, as with `argmax`.
 ///
 /// A covering class whose score is not positive covers nothing: `0` of an empty class is no less (released code).
-pub fn compose(claims: &[Claim], pixels: usize, how: Compose) -> Vec<u8> {
+pub fn compose(masks: &[ClassMask], pixels: usize, how: Compose) -> Vec<u8> {
     let mut labels = vec![0u8; pixels];
     let mut best = vec![
         match how {
@@ -41,17 +41,17 @@ pub fn compose(claims: &[Claim], pixels: usize, how: Compose) -> Vec<u8> {
         };
         pixels
     ];
-    let mut order: Vec<&Claim> = claims.iter().collect();
-    order.sort_by_key(|claim| claim.class);
-    for claim in order {
-        for p in (0..pixels).filter(|&p| claim.mask[p] != 0) {
+    let mut order: Vec<&ClassMask> = masks.iter().collect();
+    order.sort_by_key(|mask| mask.class);
+    for mask in order {
+        for p in (0..pixels).filter(|&p| mask.mask[p] != 0) {
             let value = match how {
-                Compose::Covering => claim.score,
-                Compose::PerPixel => claim.map[p],
+                Compose::Covering => mask.score,
+                Compose::PerPixel => mask.map[p],
             };
             if value > best[p] {
                 best[p] = value;
-                labels[p] = claim.class as u8;
+                labels[p] = mask.class as u8;
             }
         }
     }
@@ -62,21 +62,21 @@ pub fn compose(claims: &[Claim], pixels: usize, how: Compose) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn claim(class: usize, score: f32, map: &[f32], mask: &[u8]) -> Claim {
-        Claim { class, score, map: map.to_vec(), mask: mask.to_vec() }
+    fn mask(class: usize, score: f32, map: &[f32], mask: &[u8]) -> ClassMask {
+        ClassMask { class, score, map: map.to_vec(), mask: mask.to_vec() }
     }
 
     #[test]
     fn the_higher_score_covers_and_the_higher_map_wins_per_pixel() {
-        let claims = [claim(1, 0.9, &[0.6, 0.6, 0.0], &[1, 1, 0]), claim(2, 0.5, &[0.0, 0.8, 0.0], &[0, 1, 0])];
-        assert_eq!(compose(&claims, 3, Compose::Covering), [1, 1, 0]);
-        assert_eq!(compose(&claims, 3, Compose::PerPixel), [1, 2, 0]);
+        let masks = [mask(1, 0.9, &[0.6, 0.6, 0.0], &[1, 1, 0]), mask(2, 0.5, &[0.0, 0.8, 0.0], &[0, 1, 0])];
+        assert_eq!(compose(&masks, 3, Compose::Covering), [1, 1, 0]);
+        assert_eq!(compose(&masks, 3, Compose::PerPixel), [1, 2, 0]);
     }
 
     #[test]
     fn ties_go_to_the_lower_index_and_negative_scores_cover_nothing() {
-        let claims = [claim(2, 0.5, &[1.0], &[1]), claim(1, 0.5, &[1.0], &[1])];
-        assert_eq!(compose(&claims, 1, Compose::Covering), [1]);
-        assert_eq!(compose(&[claim(3, -0.1, &[1.0], &[1])], 1, Compose::Covering), [0]);
+        let masks = [mask(2, 0.5, &[1.0], &[1]), mask(1, 0.5, &[1.0], &[1])];
+        assert_eq!(compose(&masks, 1, Compose::Covering), [1]);
+        assert_eq!(compose(&[mask(3, -0.1, &[1.0], &[1])], 1, Compose::Covering), [0]);
     }
 }

@@ -1,21 +1,29 @@
 //! From patch and class features to a label map and a score.
 //!
-//! Reading order follows the data: [`recipe`] (every switch, named), [`prompts`] and [`classes`] (words → class bank),
-//! [`threshold`] (which classes are in the image), [`map`] (where), [`refine`] (sharper edges), [`compose`]
-//! (one label per pixel), [`simseg`] (all of it, behind [`Segmenter`]), [`metrics`] and [`oracle`] (how good, and why not
-//! better).
+//! Reading order follows the data: [`prompts`] and [`classes`] (words → class bank), [`features`] (what is known of an image),
+//! [`segmenter`] (all of it, behind [`Segmenter`]) with its parts: [`score`] (how much an image speaks for a class), [`threshold`]
+//! (which classes are in it), [`map`] (where), [`refine`] (sharper edges), [`compose`] (one label per pixel); then [`metrics`]
+//! (how good, and why not better), and [`registry`] (all of it by name).
 
-pub mod recipe;
 pub mod prompts;
 pub mod classes;
+pub mod features;
+pub mod needs;
+pub mod segmenter;
+pub mod score;
 pub mod threshold;
 pub mod map;
 pub mod refine;
 pub mod compose;
-pub mod simseg;
 pub mod metrics;
-pub mod oracle;
+pub mod registry;
 
-pub use classes::{ClassBank, ClassList};
-pub use recipe::Recipe;
-pub use simseg::{ImageFeatures, Segmentation, Segmenter, SimSeg};
+pub use classes::{ClassBank, ClassList, Encoded, WordTokens};
+pub use compose::ClassMask;
+pub use features::{ImageFeatures, View, Window};
+pub use metrics::{Case, Figure, Metric, Unit};
+pub use needs::Needs;
+pub use registry::{Parts, SegmentRegistry};
+pub use score::ClassScore;
+pub use segmenter::{Segmentation, Segmenter, SimSeg, SimSegConfig};
+pub use threshold::Threshold;

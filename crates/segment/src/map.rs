@@ -1,7 +1,7 @@
 //! Where is a class? One score per patch, spread over the pixels, stretched to `[0, 1]`.
 //!
 //! `s[p] = f̂[p] · û`, with `f̂` the patch features normalised one by one and `û` the class embedding; then upsampled to
-//! the input's size and `m = (s − min s) / (max s − min s)`. Released code: nearest upsampling (REFERENCE §5, step 5);
+//! the input's size and `m = (s − min s) / (max s − min s)`. Released code: nearest upsampling;
 //! the paper only says "up-sampling".
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,16 @@ pub enum Upsample {
     Nearest,
     /// Linear between patch centres (PyTorch's `interpolate(mode="bilinear", align_corners=False)`).
     Bilinear,
+}
+
+/// How a map is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Map {
+    /// From patches to pixels.
+    pub upsample: Upsample,
+    /// Whether each map is stretched to `[0, 1]`.
+    pub min_max: bool,
 }
 
 /// Height and width, of a grid of patches or of an image.

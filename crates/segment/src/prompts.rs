@@ -2,8 +2,20 @@
 //!
 //! CLIP (Radford et al. 2021, §3.1.4) averages the embeddings of 80 such sentences per class; SimSeg does the same.
 
-use crate::recipe::Templates;
+use serde::{Deserialize, Serialize};
 use simseg_tensor::{Error, Result};
+
+/// A set of prompt templates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Templates {
+    /// The 80 templates CLIP used for ImageNet.
+    Imagenet80,
+    /// `a picture of a {}.`
+    Single,
+    /// Your own; `{}` stands for the class.
+    Own(Vec<String>),
+}
 
 /// Checks and reads templates, one a line; blank lines are left out.
 ///

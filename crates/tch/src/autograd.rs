@@ -9,6 +9,12 @@ use crate::tensor::TchTensor;
 use simseg_tensor::{Differentiable, Error, Result, Tensor};
 
 impl Differentiable for TchTensor {
+    type Plain = Self;
+
+    fn plain(&self) -> Self {
+        self.detach()
+    }
+
     fn leaf(&self) -> Self {
         // `detach` makes a handle of its own to the same values: marking it does not mark `self`.
         let marked = self.raw().f_detach().and_then(|x| x.f_set_requires_grad(true));

@@ -8,7 +8,7 @@ use crate::adjoint::{Cotangent, Record};
 use crate::ops::Ops;
 use crate::tensor::{AdamWStep, Attention, Binary, Differentiable, Element, SharedSlice, Tensor, Unary};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -111,6 +111,12 @@ fn plus<T: Tensor>(old: Option<T>, new: T) -> Result<T> {
 }
 
 impl<T: Tensor> Differentiable for Autodiff<T> {
+    type Plain = T;
+
+    fn plain(&self) -> T {
+        self.value.clone()
+    }
+
     fn leaf(&self) -> Self {
         Self { value: self.value.clone(), node: Some(Node::new(Record::Leaf, vec![])) }
     }
@@ -124,9 +130,10 @@ impl<T: Tensor> Differentiable for Autodiff<T> {
             let rule = "the gradient is that of one value";
             return Err(Error::Shape { op: "grad", lhs: self.shape().to_vec(), rhs: vec![], rule });
         }
-        let wanted: HashMap<u64, usize> =
-            leaves.iter().enumerate().filter_map(|(i, leaf)| Some((leaf.node.as_ref()?.id, i))).collect();
-        let mut found: Vec<Option<T>> = vec![None; leaves.len()];
+        // By node, not by place in the list: the same leaf may be asked for twice.
+        let id_of = |leaf: &Self| leaf.node.as_ref().map(|node| node.id);
+        let wanted: HashSet<u64> = leaves.iter().filter_map(|leaf| id_of(leaf)).collect();
+        let mut found: HashMap<u64, T> = HashMap::new();
         // Nodes still to visit with what reached them, by id: the last entry is the latest computed.
         let mut waiting: BTreeMap<u64, (Arc<Node<T>>, Collected<T>)> = BTreeMap::new();
         if let Some(node) = &self.node {
@@ -136,8 +143,8 @@ impl<T: Tensor> Differentiable for Autodiff<T> {
         }
         while let Some((id, (node, collected))) = waiting.pop_last() {
             let Some(g) = collected.settle()? else { continue };
-            if let Some(&i) = wanted.get(&id) {
-                found[i] = Some(g.clone());
+            if wanted.contains(&id) {
+                found.insert(id, g.clone());
             }
             let wants: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
             let cotangents = node.record.adjoint(&g, &wants)?;
@@ -152,11 +159,11 @@ impl<T: Tensor> Differentiable for Autodiff<T> {
                 collected.add(cotangent)?;
             }
         }
-        let fill = |(grad, leaf): (Option<T>, &&Self)| match grad {
-            Some(grad) => Ok(Self::constant(grad)),
+        let one = |leaf: &&Self| match id_of(leaf).and_then(|id| found.get(&id)) {
+            Some(grad) => Ok(Self::constant(grad.clone())),
             None => Ok(Self::constant(leaf.value.zeros_like()?)),
         };
-        found.into_iter().zip(leaves).map(fill).collect()
+        leaves.iter().map(one).collect()
     }
 }
 

@@ -139,6 +139,14 @@ fn weights<T: Tensor>(q: &T, k: &T, how: &Attention<'_, T>) -> Result<T> {
     scores.softmax()
 }
 
+/// The weights of [`attention`], `[b, h, n, m]`, for `q [b, n, d]` and `k [b, m, d]`: what a fused kernel does not keep.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn attention_weights<T: Tensor>(q: &T, k: &T, how: Attention<'_, T>) -> Result<T> {
+    weights(&split(q, how.heads)?, &split(k, how.heads)?, &how)
+}
+
 /// `softmax(q·kᵀ/√c + mask)·v` per head (Vaswani et al. 2017, eq. 1): `q [b, n, d]`, `k`, `v [b, m, d]` → `[b, n, d]`.
 pub fn attention<T: Tensor>(q: &T, k: &T, v: &T, how: Attention<'_, T>) -> Result<T> {
     let (q, k, v) = (split(q, how.heads)?, split(k, how.heads)?, split(v, how.heads)?);

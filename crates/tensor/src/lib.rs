@@ -12,9 +12,11 @@ pub mod autodiff;
 pub mod parameters;
 pub mod random;
 pub mod tap;
+pub mod normalisation;
 
 pub use autodiff::Autodiff;
 pub use error::{Error, Result};
+pub use normalisation::Normalisation;
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};
 pub use tap::{NoTap, Tap};

@@ -6,6 +6,12 @@ use crate::{Result, Tensor};
 
 /// Receives named intermediates such as `"image/patches"`, `"scores"` or `"map/3"`.
 pub trait Tap<T: Tensor> {
+    /// Whether it wants an intermediate that costs extra, such as `"image/attention"`: those are computed only if wanted.
+    fn wants(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// Called once per intermediate, in the order of computation. An error stops the computation.
     fn see(&mut self, name: &str, value: &T) -> Result<()> {
         let _ = (name, value);

@@ -277,6 +277,10 @@ pub trait Tensor: Clone + Debug + Send + Sync + Sized + 'static {
 ///
 /// Inference uses any [`Tensor`], training a `Differentiable`: there is no `no_grad` flag to forget.
 pub trait Differentiable: Tensor {
+    /// The same kind of tensor without a record, for inference.
+    type Plain: Tensor<Device = Self::Device>;
+    /// The same values without their record.
+    fn plain(&self) -> Self::Plain;
     /// The same values as the start of a new computation, whose gradient can be asked for.
     fn leaf(&self) -> Self;
     /// The same values as a constant.

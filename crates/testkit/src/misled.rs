@@ -88,6 +88,10 @@ impl<T: Differentiable> Tensor for Misled<T> {
 }
 
 impl<D: Differentiable> Differentiable for Misled<D> {
+    type Plain = D::Plain;
+    fn plain(&self) -> D::Plain {
+        self.0.plain()
+    }
     fn leaf(&self) -> Self {
         Self(self.0.leaf())
     }

@@ -137,6 +137,10 @@ pub(crate) use forward;
 macro_rules! differentiate_inside {
     ($wrapper:ident) => {
         impl<D: simseg_tensor::Differentiable> simseg_tensor::Differentiable for $wrapper<D> {
+            type Plain = D::Plain;
+            fn plain(&self) -> D::Plain {
+                self.0.plain()
+            }
             fn leaf(&self) -> Self {
                 Self(self.0.leaf())
             }

@@ -1,26 +1,35 @@
 //! Weights on disk: safetensors files, memory-mapped, every tensor accounted for.
 //!
 //! A model directory holds `config.json`, `model.safetensors` and `vocab.txt` (or `tokenizer.json`). What others published
-//! comes in through [`source`], which reads PyTorch's own format too.
+//! comes in through `source`, which reads PyTorch's own format too.
 
+#[cfg(feature = "fs")]
 mod pickle;
+#[cfg(feature = "fs")]
 mod pth;
+#[cfg(feature = "fs")]
 pub mod source;
+#[cfg(feature = "fs")]
+mod writing;
 
+#[cfg(feature = "fs")]
 pub use source::Checkpoint;
+#[cfg(feature = "fs")]
+pub use writing::{Stored, write, write_stored};
 
-use crate::{Error, Result, atomic};
+use crate::{Error, Result};
 use simseg_tensor::SharedSlice;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The bytes of a safetensors file, mapped or in memory.
+type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
 /// Named f32 tensors in a file.
-#[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
-    map: Arc<memmap2::Mmap>,
+    bytes: Bytes,
     /// Name → shape, and the bytes it occupies.
     entries: BTreeMap<String, Entry>,
     /// Free text stored beside the tensors.
@@ -33,15 +42,15 @@ struct Entry {
     bytes: std::ops::Range<usize>,
 }
 
-/// A tensor's values inside a mapped file.
-struct Mapped {
-    map: Arc<memmap2::Mmap>,
-    bytes: std::ops::Range<usize>,
+/// A tensor's values inside the file.
+struct InPlace {
+    bytes: Bytes,
+    range: std::ops::Range<usize>,
 }
 
-impl AsRef<[f32]> for Mapped {
+impl AsRef<[f32]> for InPlace {
     fn as_ref(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.map[self.bytes.clone()])
+        bytemuck::cast_slice(&(*self.bytes).as_ref()[self.range.clone()])
     }
 }
 
@@ -50,12 +59,26 @@ impl Weights {
     ///
     /// # Errors
     /// If it is no safetensors file, is cut short, or holds anything but f32.
+    #[cfg(feature = "fs")]
     pub fn open(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(Error::io(path))?;
         // SAFETY: the map is only ever read. Should another program cut the file short meanwhile, reading faults: the price
         // of not copying the weights, and the same in every program that maps its weights.
-        let map = Arc::new(unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?);
-        let (header, metadata) = safetensors::SafeTensors::read_metadata(&map)
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
+        Self::read(path, Arc::new(map))
+    }
+
+    /// Weights from the bytes of a file.
+    ///
+    /// # Errors
+    /// As for a file that holds them.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        Self::read(Path::new("model.safetensors"), Arc::new(bytes))
+    }
+
+    fn read(path: &Path, bytes: Bytes) -> Result<Self> {
+        let all = (*bytes).as_ref();
+        let (header, metadata) = safetensors::SafeTensors::read_metadata(all)
             .map_err(|error| Error::content(path, format!("not a safetensors file: {error}")))?;
         let start = header + 8;
         let mut entries = BTreeMap::new();
@@ -63,14 +86,14 @@ impl Weights {
             if info.dtype != safetensors::Dtype::F32 {
                 return Err(Error::content(path, format!("tensor `{name}` is {:?}; expected F32", info.dtype)));
             }
-            let bytes = start + info.data_offsets.0..start + info.data_offsets.1;
-            if bytes.end > map.len() {
+            let range = start + info.data_offsets.0..start + info.data_offsets.1;
+            if range.end > all.len() {
                 return Err(Error::content(path, format!("cut short inside tensor `{name}`")));
             }
-            entries.insert(name, Entry { shape: info.shape.clone(), bytes });
+            entries.insert(name, Entry { shape: info.shape.clone(), bytes: range });
         }
         let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
-        Ok(Self { path: path.to_owned(), map, entries, metadata })
+        Ok(Self { path: path.to_owned(), bytes, entries, metadata })
     }
 
     /// The file it came from.
@@ -98,9 +121,9 @@ impl Weights {
         if entry.shape != shape {
             return Err(problem(format!("tensor `{name}` has shape {:?}; expected {shape:?}", entry.shape)));
         }
-        let bytes = &self.map[entry.bytes.clone()];
+        let bytes = &(*self.bytes).as_ref()[entry.bytes.clone()];
         if bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok() && cfg!(target_endian = "little") {
-            return Ok(Arc::new(Mapped { map: self.map.clone(), bytes: entry.bytes.clone() }));
+            return Ok(Arc::new(InPlace { bytes: self.bytes.clone(), range: entry.bytes.clone() }));
         }
         let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         Ok(Arc::new(values.collect::<Vec<f32>>()))
@@ -120,76 +143,7 @@ impl Weights {
     }
 }
 
-/// A tensor on its way to a file: its bytes are asked for when their turn comes, so that a model is never in memory as a
-/// whole on its account.
-pub struct Stored<'a> {
-    name: String,
-    dtype: safetensors::Dtype,
-    shape: Vec<usize>,
-    bytes: Bytes<'a>,
-}
-
-type Bytes<'a> = Box<dyn Fn() -> Cow<'a, [u8]> + 'a>;
-
-impl<'a> Stored<'a> {
-    /// Real values.
-    pub fn f32(name: String, shape: Vec<usize>, values: Vec<f32>) -> Self {
-        Self::lazy(name, shape, move || Cow::Owned(values.iter().flat_map(|x| x.to_le_bytes()).collect()))
-    }
-
-    /// Masks and labels.
-    pub fn u8(name: String, shape: Vec<usize>, values: Vec<u8>) -> Self {
-        Self { name, dtype: safetensors::Dtype::U8, shape, bytes: Box::new(move || Cow::Owned(values.clone())) }
-    }
-
-    /// Real values as row-major f32 in little-endian bytes, made or borrowed when they are written.
-    pub fn lazy(name: String, shape: Vec<usize>, bytes: impl Fn() -> Cow<'a, [u8]> + 'a) -> Self {
-        Self { name, dtype: safetensors::Dtype::F32, shape, bytes: Box::new(bytes) }
-    }
-}
-
-impl safetensors::View for &Stored<'_> {
-    fn dtype(&self) -> safetensors::Dtype {
-        self.dtype
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        (self.bytes)()
-    }
-    fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8
-    }
-}
-
-/// Writes named f32 tensors.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)], metadata: &[(&str, String)]) -> Result<()> {
-    let store = |(name, shape, values): &(String, Vec<usize>, Vec<f32>)| {
-        Stored::f32(name.clone(), shape.clone(), values.clone())
-    };
-    write_stored(path, &tensors.iter().map(store).collect::<Vec<_>>(), metadata)
-}
-
-/// Writes named tensors, one after the other.
-///
-/// # Errors
-/// If the file cannot be written; the old one, if any, is then still there.
-pub fn write_stored(path: &Path, tensors: &[Stored<'_>], metadata: &[(&str, String)]) -> Result<()> {
-    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-    // To a temporary name, then renamed: the library does as `atomic` does, but for the permissions.
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => Error::Io { path: path.to_owned(), source },
-        other => Error::content(path, other.to_string()),
-    })?;
-    atomic::ordinary(path)
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "fs"))]
 mod tests {
     use super::*;
 

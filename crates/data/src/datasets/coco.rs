@@ -5,7 +5,8 @@
 //! that unlabelled pixels count. [`convert`] writes these as `*_labelTrainIds.png`; [`coco_object`] reads them, or the published
 //! maps where there are none. Sources: Caesar et al. 2018; SimSeg's `tools/convert_datasets/coco_stuff164k.py`.
 
-use super::{Pair, Pairs, files, locate, owned, relabel_all, stem};
+use super::files::{Files, Paths, files, locate, relabel_all, stem};
+use super::owned;
 use crate::picture::Labels;
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -50,7 +51,7 @@ pub fn label(value: u8) -> Option<u8> {
 ///
 /// # Errors
 /// If there are no pictures, or one has no label map.
-pub fn coco_object(root: &Path) -> Result<Pairs> {
+pub fn coco_object(root: &Path) -> Result<Files> {
     let root = locate(root, &["coco_stuff164k"], "images/val2017")?;
     let (images, maps) = (root.join("images/val2017"), root.join("annotations/val2017"));
     let pair = |picture: std::path::PathBuf| {
@@ -61,13 +62,13 @@ pub fn coco_object(root: &Path) -> Result<Pairs> {
         if !labels.is_file() {
             return Err(Error::content(&picture, format!("expected its label map {}", labels.display())));
         }
-        Ok(Pair { stem, picture, labels, raw })
+        Ok(Paths { stem, picture, labels, raw })
     };
-    let pairs: Vec<Pair> = files(&images, |ending| ending == "jpg")?.into_iter().map(pair).collect::<Result<_>>()?;
+    let pairs: Vec<Paths> = files(&images, |ending| ending == "jpg")?.into_iter().map(pair).collect::<Result<_>>()?;
     if pairs.is_empty() {
         return Err(Error::content(&images, "expected .jpg pictures, found none"));
     }
-    Ok(Pairs { classes: owned(&CLASSES), pairs, relabel: Some(label) })
+    Ok(Files { classes: owned(&CLASSES), lines: None, items: pairs, relabel: Some(label) })
 }
 
 /// Writes a `*_labelTrainIds.png` beside every published map of `annotations`' folders (`train2017`, `val2017`) below `root`.

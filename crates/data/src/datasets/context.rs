@@ -6,7 +6,8 @@
 //! their rank. [`convert`] does the same. Sources: Mottaghi et al. 2014; the Detail API's `getMask`; the converter of
 //! MMSegmentation that SimSeg's README names.
 
-use super::{Pairs, locate, mask, stem, voc};
+use super::files::{Files, locate, stem};
+use super::{mask, voc};
 use crate::picture::Labels;
 use crate::{Error, Result, atomic};
 use rayon::prelude::*;
@@ -42,7 +43,7 @@ const PIXELS: u64 = 64 << 20;
 ///
 /// # Errors
 /// If its list is not there; [`convert`] writes it.
-pub fn context(root: &Path) -> Result<Pairs> {
+pub fn context(root: &Path) -> Result<Files> {
     voc::split(&locate(root, &["VOC2010", "VOCdevkit/VOC2010"], LIST)?, LIST, MAPS, &CLASSES)
 }
 

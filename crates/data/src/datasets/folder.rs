@@ -1,35 +1,45 @@
 //! Your own data: `images/` and `labels/*.png` of the same stem, as `simseg scenes` writes them.
 
-use super::{Pair, Pairs, files, stem};
+use super::files::{Files, Paths, files, stem};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The endings of files that count as pictures.
 const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 
-/// Reads what there is; class names come from `classes.txt` (a class a line, its first word before any `|`) if not given.
+/// The settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Folder {
+    /// The folder that holds `images` and `labels`.
+    pub root: PathBuf,
+    /// A class file other than `classes.txt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<PathBuf>,
+}
+
+/// Reads what there is; classes come from `classes`, a class file (one class a line, `cat | kitten` for several words), or from
+/// `classes.txt` beside the pictures.
 ///
 /// # Errors
 /// If a picture has no label map, a label map no picture, two pictures one stem, or there are none.
-pub fn folder(root: &Path, classes: Option<Vec<String>>) -> Result<Pairs> {
-    let classes = match classes {
-        Some(classes) => classes,
-        None => {
-            let path = root.join("classes.txt");
-            let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-            let first = |line: &str| line.split('|').next().unwrap_or_default().trim().to_owned();
-            let classes: Vec<String> = text.trim_end().lines().map(first).collect();
-            if !(2..=255).contains(&classes.len()) || classes.iter().any(String::is_empty) {
-                return Err(Error::content(&path, "expected the background and 1 to 254 classes, one a line"));
-            }
-            classes
-        }
-    };
+pub fn folder(root: &Path, classes: Option<&Path>) -> Result<Files> {
+    let own = root.join("classes.txt");
+    let path = classes.unwrap_or(&own);
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let lines: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
+    let first = |line: &String| line.split('|').next().unwrap_or_default().trim().to_owned();
+    let classes: Vec<String> = lines.iter().map(first).collect();
+    if !(2..=255).contains(&classes.len()) || classes.iter().any(String::is_empty) {
+        return Err(Error::content(path, "expected the background and 1 to 254 classes, one a line"));
+    }
     let (images, maps) = (root.join("images"), root.join("labels"));
     let mut labels: BTreeMap<String, _> =
         files(&maps, |ending| ending == "png")?.into_iter().map(|path| (stem(&path), path)).collect();
-    let mut pairs: Vec<Pair> = vec![];
+    let mut pairs: Vec<Paths> = vec![];
     for picture in files(&images, |ending| PICTURES.contains(&ending))? {
         let stem = stem(&picture);
         if pairs.iter().next_back().is_some_and(|pair| pair.stem == stem) {
@@ -37,7 +47,7 @@ pub fn folder(root: &Path, classes: Option<Vec<String>>) -> Result<Pairs> {
         }
         let expected = || Error::content(&picture, format!("expected its label map in labels/{stem}.png"));
         let labels = labels.remove(&stem).ok_or_else(expected)?;
-        pairs.push(Pair { stem, picture, labels, raw: false });
+        pairs.push(Paths { stem, picture, labels, raw: false });
     }
     if let Some((stem, path)) = labels.pop_first() {
         return Err(Error::content(&path, format!("expected its picture in images/{stem}.png (or .jpg, .webp, .bmp)")));
@@ -45,5 +55,5 @@ pub fn folder(root: &Path, classes: Option<Vec<String>>) -> Result<Pairs> {
     if pairs.is_empty() {
         return Err(Error::content(&images, "expected pictures, found none"));
     }
-    Ok(Pairs { classes, pairs, relabel: None })
+    Ok(Files { classes, lines: Some(lines), items: pairs, relabel: None })
 }

@@ -3,9 +3,19 @@
 //! Layout: `VOCdevkit/VOC2012/{JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/val.txt}`.
 //! Source: Everingham et al., the VOC 2012 development kit; class words as in SimSeg's `label_category/pascal_voc.txt`.
 
-use super::{Pair, Pairs, locate, names, owned};
+use super::files::{Files, Paths, locate, names};
+use super::owned;
 use crate::Result;
-use std::path::Path;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The settings of the published data sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Root {
+    /// Where the data set lies.
+    pub root: PathBuf,
+}
 
 /// Class words of SimSeg's release: `table`, `plant` and `monitor` instead of `diningtable`, `pottedplant` and `tvmonitor`.
 #[rustfmt::skip]
@@ -18,20 +28,20 @@ pub const CLASSES: [&str; 21] = [
 ///
 /// # Errors
 /// If its list is not there.
-pub fn voc2012(root: &Path) -> Result<Pairs> {
+pub fn voc2012(root: &Path) -> Result<Files> {
     let list = "ImageSets/Segmentation/val.txt";
     let root = locate(root, &["VOC2012", "VOCdevkit/VOC2012"], list)?;
     split(&root, list, "SegmentationClass", &CLASSES)
 }
 
 /// The pictures of a list in a VOC folder.
-pub(super) fn split(root: &Path, list: &str, maps: &str, classes: &[&str]) -> Result<Pairs> {
-    let pair = |stem: String| Pair {
+pub(super) fn split(root: &Path, list: &str, maps: &str, classes: &[&str]) -> Result<Files> {
+    let pair = |stem: String| Paths {
         picture: root.join("JPEGImages").join(format!("{stem}.jpg")),
         labels: root.join(maps).join(format!("{stem}.png")),
         stem,
         raw: false,
     };
     let pairs = names(&root.join(list))?.into_iter().map(pair).collect();
-    Ok(Pairs { classes: owned(classes), pairs, relabel: None })
+    Ok(Files { classes: owned(classes), lines: None, items: pairs, relabel: None })
 }

@@ -3,13 +3,14 @@
 //! A scene is one or two objects ([`objects`]) on a textured context ([`contexts`]). Each object has a favourite context
 //! and stands in it with probability `bias`; captions ([`captions`]) nearly always name the context and often leave out
 //! an object. So context words and context pixels predict each other best, which is the trap that the paper describes
-//! (§3.1), and only a learner that listens to single strong responses finds the objects.
+//! (§3.1), and only a learner that goes by single strong responses finds the objects.
 //!
 //! A scene is a pure function of `(config, seed, index)`; label maps are exact.
 
 pub mod objects;
 pub mod contexts;
 pub mod captions;
+#[cfg(feature = "fs")]
 pub mod export;
 
 use crate::{Error, Result};
@@ -63,12 +64,12 @@ impl SceneConfig {
     pub fn check(&self) -> Result<()> {
         if !(16..=2048).contains(&self.image_size) {
             let expected = format!("from 16 to 2048 pixels, found {}", self.image_size);
-            return Err(Error::setting("world.image_size", expected));
+            return Err(Error::setting("image_size", expected));
         }
         let [small, large] = self.object_size;
         if !(0.1..=0.9).contains(&small) || !(small..=0.9).contains(&large) {
             let expected = format!("[smallest, largest] within 0.1 to 0.9, found [{small}, {large}]");
-            return Err(Error::setting("world.object_size", expected));
+            return Err(Error::setting("object_size", expected));
         }
         let shares = [
             ("bias", self.bias),
@@ -79,7 +80,7 @@ impl SceneConfig {
             ("distractors", self.distractors),
         ];
         match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            Some((key, share)) => Err(Error::setting(format!("world.{key}"), format!("from 0 to 1, found {share}"))),
+            Some((key, share)) => Err(Error::setting(key.to_owned(), format!("from 0 to 1, found {share}"))),
             None => Ok(()),
         }
     }
@@ -113,6 +114,17 @@ pub struct Scene {
     pub context: usize,
     /// One or two objects.
     pub objects: Vec<Placed>,
+    /// What a person might write under it.
+    pub caption: String,
+}
+
+/// What a scene shows and says, before it is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Composition {
+    /// One or two objects.
+    pub objects: Vec<Placed>,
+    /// Index into [`contexts::NAMES`].
+    pub context: usize,
     /// What a person might write under it.
     pub caption: String,
 }
@@ -155,9 +167,19 @@ impl World {
     /// Scene `index`.
     pub fn scene(&self, index: u64) -> Scene {
         let mut rng = random::stream(self.seed, "scene", index);
-        let (objects, context) = self.compose(&mut rng);
-        let caption = captions::write(&self.config, &objects, context, &mut rng);
-        self.draw(&objects, context, caption, &mut rng)
+        let composition = self.composed(&mut rng);
+        self.draw(composition, &mut rng)
+    }
+
+    /// What scene `index` shows and says, without drawing it.
+    pub fn composition(&self, index: u64) -> Composition {
+        self.composed(&mut random::stream(self.seed, "scene", index))
+    }
+
+    fn composed(&self, rng: &mut ChaCha8Rng) -> Composition {
+        let (objects, context) = self.compose(rng);
+        let caption = captions::write(&self.config, &objects, context, rng);
+        Composition { objects, context, caption }
     }
 
     /// Scenes of a range, drawn in parallel.
@@ -205,7 +227,7 @@ impl World {
         best.expect("at least one try was made").1
     }
 
-    fn draw(&self, objects: &[Placed], context: usize, caption: String, rng: &mut ChaCha8Rng) -> Scene {
+    fn draw(&self, Composition { objects, context, caption }: Composition, rng: &mut ChaCha8Rng) -> Scene {
         let size = self.config.image_size;
         let background = contexts::Painter::new(context, rng);
         let tints: Vec<Colour> = objects.iter().map(|_| objects::tint(rng)).collect();
@@ -227,7 +249,7 @@ impl World {
                 rgb.extend(colour.map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8));
             }
         }
-        Scene { size, rgb, labels, context, objects: objects.to_vec(), caption }
+        Scene { size, rgb, labels, context, objects, caption }
     }
 }
 
@@ -312,9 +334,9 @@ mod tests {
     #[test]
     fn settings_out_of_range_name_their_key() {
         for (config, key) in [
-            (SceneConfig { bias: 1.5, ..SceneConfig::default() }, "world.bias"),
-            (SceneConfig { image_size: 3, ..SceneConfig::default() }, "world.image_size"),
-            (SceneConfig { object_size: [0.5, 0.2], ..SceneConfig::default() }, "world.object_size"),
+            (SceneConfig { bias: 1.5, ..SceneConfig::default() }, "bias"),
+            (SceneConfig { image_size: 3, ..SceneConfig::default() }, "image_size"),
+            (SceneConfig { object_size: [0.5, 0.2], ..SceneConfig::default() }, "object_size"),
         ] {
             assert!(World::new(config, 0).unwrap_err().to_string().contains(key));
         }

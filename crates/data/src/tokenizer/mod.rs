@@ -7,7 +7,9 @@
 
 mod clip;
 
-use crate::{Error, Result, atomic};
+#[cfg(feature = "fs")]
+use crate::atomic;
+use crate::{Error, Result};
 use ahash::AHashMap;
 use rayon::prelude::*;
 use std::path::Path;
@@ -18,6 +20,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::template::TemplateProcessing;
 
 /// Largest vocabulary file that is read.
+#[cfg(feature = "fs")]
 const LIMIT: u64 = 64 << 20;
 /// BERT's special tokens, as published vocabularies name them.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
@@ -28,6 +31,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     pad: u32,
     /// The line of each word, for `vocab.txt`; empty if it is saved as `tokenizer.json`.
+    #[cfg_attr(not(feature = "fs"), allow(dead_code, reason = "only written to files"))]
     words: Vec<String>,
 }
 
@@ -42,7 +46,11 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If a special token is missing or a word occurs twice.
-    pub fn word_piece(words: Vec<String>) -> std::result::Result<Self, String> {
+    pub fn word_piece(words: Vec<String>) -> Result<Self> {
+        Self::of_vocabulary(words).map_err(|problem| Error::setting("vocabulary", problem))
+    }
+
+    fn of_vocabulary(words: Vec<String>) -> std::result::Result<Self, String> {
         let mut vocabulary = AHashMap::with_capacity(words.len());
         for (id, word) in words.iter().enumerate() {
             if vocabulary.insert(word.clone(), id as u32).is_some() {
@@ -79,12 +87,12 @@ impl Tokenizer {
     /// ```
     /// let tokenizer = simseg_data::Tokenizer::from_words(["a", "sheep"])?;
     /// assert_eq!(tokenizer.encode("A sheep", 25)?, [2, 5, 6, 3]); // [CLS] a sheep [SEP]
-    /// # Ok::<(), String>(())
+    /// # Ok::<(), simseg_data::Error>(())
     /// ```
     ///
     /// # Errors
     /// If a word occurs twice.
-    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> std::result::Result<Self, String> {
+    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         Self::word_piece(SPECIAL.into_iter().chain(words).map(str::to_owned).collect())
     }
 
@@ -93,6 +101,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the file cannot be read, is too large or is no vocabulary.
+    #[cfg(feature = "fs")]
     pub fn load(path: &Path) -> Result<Self> {
         if path.is_dir() {
             let names = ["vocab.txt", "tokenizer.json", "vocab.json", "merges.txt"].map(|name| path.join(name));
@@ -103,22 +112,39 @@ impl Tokenizer {
         let text = read(path)?;
         let problem = |problem: String| Error::content(path, problem);
         if path.extension().is_some_and(|ending| ending == "json") {
-            let Ok(vocabulary) = serde_json::from_str::<std::collections::HashMap<String, u32>>(&text) else {
-                return Self::parse(&text).map_err(problem);
-            };
-            let beside = path.with_file_name("merges.txt");
-            let merges = clip::merges(&read(&beside)?).map_err(|problem| Error::content(&beside, problem))?;
-            let vocabulary = vocabulary.into_iter().collect();
-            return clip::build(Bpe { vocabulary, merges }).map_err(problem);
+            let vocabulary = serde_json::from_str::<std::collections::HashMap<String, u32>>(&text);
+            if let Ok(vocabulary) = vocabulary {
+                let beside = path.with_file_name("merges.txt");
+                let merges = clip::merges(&read(&beside)?).map_err(|problem| Error::content(&beside, problem))?;
+                let vocabulary = vocabulary.into_iter().collect();
+                return clip::build(Bpe { vocabulary, merges }).map_err(problem);
+            }
+        }
+        Self::of_text(&text).map_err(problem)
+    }
+
+    /// A tokenizer from the bytes of `vocab.txt`, of CLIP's merges or of `tokenizer.json`: their content tells which.
+    ///
+    /// # Errors
+    /// If they are none of these.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let problem = |problem: String| Error::content(Path::new("tokenizer"), problem);
+        let text = std::str::from_utf8(bytes).map_err(|error| problem(error.to_string()))?;
+        Self::of_text(text).map_err(problem)
+    }
+
+    fn of_text(text: &str) -> std::result::Result<Self, String> {
+        if text.trim_start().starts_with('{') {
+            return Self::parse(text);
         }
         if text.starts_with("#version") || text.starts_with("\"bpe_simple_vocab") {
-            let merges = clip::merges(&text).map_err(problem)?;
-            return clip::build(Bpe { vocabulary: clip::vocabulary(&merges), merges }).map_err(problem);
+            let merges = clip::merges(text)?;
+            return clip::build(Bpe { vocabulary: clip::vocabulary(&merges), merges });
         }
         // Not `lines()`: a vocabulary may hold tokens that are themselves odd line ends, such as U+0085.
-        let lines = text.strip_suffix('\n').unwrap_or(&text).split('\n');
+        let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
         let words = lines.map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect();
-        Self::word_piece(words).map_err(problem)
+        Self::of_vocabulary(words)
     }
 
     /// A `tokenizer.json`, without the padding and cutting that it may ask for: batches decide those here.
@@ -134,6 +160,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the file cannot be written.
+    #[cfg(feature = "fs")]
     pub fn save(&self, folder: &Path) -> Result<()> {
         if self.words.is_empty() {
             let path = folder.join("tokenizer.json");
@@ -163,8 +190,9 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the tokenizer fails on the text.
-    pub fn encode(&self, sentence: &str, most: usize) -> std::result::Result<Vec<u32>, String> {
-        let encoding = self.inner.encode(sentence, true).map_err(|error| error.to_string())?;
+    pub fn encode(&self, sentence: &str, most: usize) -> Result<Vec<u32>> {
+        let failed = |error: tokenizers::Error| Error::setting(format!("`{sentence}`"), error.to_string());
+        let encoding = self.inner.encode(sentence, true).map_err(failed)?;
         let mut ids = encoding.get_ids().to_vec();
         if ids.len() > most && most > 0 {
             let last = ids[ids.len() - 1];
@@ -178,11 +206,12 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The first failure.
-    pub fn encode_batch(&self, sentences: &[&str], most: usize) -> std::result::Result<Vec<Vec<u32>>, String> {
+    pub fn encode_batch(&self, sentences: &[&str], most: usize) -> Result<Vec<Vec<u32>>> {
         sentences.par_iter().map(|sentence| self.encode(sentence, most)).collect()
     }
 }
 
+#[cfg(feature = "fs")]
 fn read(path: &Path) -> Result<String> {
     let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
     if size > LIMIT {

@@ -14,6 +14,7 @@
 //! when the height shrinks much more: see [`Passes`].
 
 use crate::picture::Picture;
+use serde::{Deserialize, Serialize};
 
 /// The kernel under which pixels are averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +46,16 @@ impl Filter {
     }
 }
 
-/// Which pass comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Whose antialiased resize it is: which pass comes first shows in the last bit of tall pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Passes {
     /// Along rows: Pillow until version 12, hence SimSeg's released numbers.
     #[default]
     RowsFirst,
     /// Along columns if the height shrinks, and by more than twice as many pixels as the width: Pillow since version 13.
     /// (Found by experiment: 0 of 2,909 random sizes disagree with Pillow 13.0.)
+    #[serde(rename = "pillow-13")]
     Pillow13,
 }
 

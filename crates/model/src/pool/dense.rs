@@ -1,28 +1,48 @@
-//! Dense alignment: every patch and every word counts alike. `z[b] = 1/n_b · Σ_{j<n_b} x[b, j]`.
+//! Dense alignment: every patch and every word counts alike. `z[b] = 1/n_b · Σ_{j<n_b} x[b, j]`, then `z / ‖z‖`.
 //!
-//! The paper's negative example (§3.2): the mean over everything is matched most easily by the context, which covers
-//! most patches and is named by most captions.
+//! The paper's negative example (§3.2): a mean over everything can be matched through whatever most tokens share. Where captions
+//! name the context, that is the context, which covers most patches; but context words are not needed for it: where captions
+//! never name the context, dense alignment still finds objects far less often than LoDA does.
 
-use super::{Aligner, Side, listeners};
+use super::{Aligner, AlignerConfig, Side, Stage, pooled_tokens};
+use crate::parameters::Parameters;
 use crate::tokens::Tokens;
+use serde::{Deserialize, Serialize};
 use simseg_tensor::{Ops, Result, Tensor};
 
 /// Mean over patches, mean over words (padding left out); the released code calls it `avg`.
-#[derive(Debug, Clone, Copy)]
-pub struct Dense;
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dense {}
+
+/// The weight of every token in the mean, `[b, n, 1]`: `1/n_b`, and 0 for padding.
+fn weights<T: Tensor>(x: &T, lengths: &[usize]) -> Result<T> {
+    let [b, n, _] = x.dims()?;
+    let weight = |j: usize, length: usize| if j < length { 1.0 / length as f64 } else { 0.0 };
+    let weights: Vec<f64> = lengths.iter().flat_map(|&l| (0..n).map(move |j| weight(j, l))).collect();
+    T::from_host(&weights, &[b, n, 1], &x.device())
+}
 
 impl<T: Tensor> Aligner<T> for Dense {
     fn pool(&self, side: Side, tokens: &Tokens<T>) -> Result<T> {
-        let x = listeners(side, tokens)?;
-        let [b, n, _] = x.dims()?;
+        let x = pooled_tokens(side, tokens)?;
         let mean = match &tokens.lengths {
             None => x.mean(1)?,
-            Some(lengths) => {
-                let share = |j: usize, length: usize| if j < length { 1.0 / length as f64 } else { 0.0 };
-                let shares: Vec<f64> = lengths.iter().flat_map(|&l| (0..n).map(move |j| share(j, l))).collect();
-                x.mul(&T::from_host(&shares, &[b, n, 1], &x.device())?)?.sum(1)?
-            }
+            Some(lengths) => x.mul(&weights(&x, lengths)?)?.sum(1)?,
         };
         mean.squeeze(1)?.l2_normalize_pooled() // [b, d]
+    }
+
+    fn shares(&self, side: Side, tokens: &Tokens<T>) -> Result<Option<T>> {
+        let x = pooled_tokens(side, tokens)?;
+        let [b, n, _] = x.dims()?;
+        let lengths = tokens.lengths.clone().unwrap_or(vec![n; b]);
+        weights(&x, &lengths)?.expand(x.shape()).map(Some) // [b, n, d]
+    }
+}
+
+impl<T: Tensor> AlignerConfig<T> for Dense {
+    fn build(&self, _: Stage, _: &Parameters<T>) -> Result<Box<dyn Aligner<T>>> {
+        Ok(Box::new(*self))
     }
 }

@@ -1,14 +1,20 @@
-//! LoDA pooling: each channel listens only to the k tokens where it is loudest (paper §3.2, eq. 2–4).
+//! LoDA, locality-driven alignment: each channel is pooled from the k tokens where it responds most (paper §3.2, eq. 2–4).
 //!
-//! `z[b,c] = 1/k · Σ_{j≤k} x₍ⱼ₎[b,c]`, where `x₍₁₎ ≥ x₍₂₎ ≥ …` are the token values of channel c.
-//! - `x`: `[b, n, d]` projected tokens, not normalised   - `z`: `[b, d]`   - `1 ≤ k ≤ n`
+//! `z[b,c] = 1/k · Σ_{j≤k} x₍ⱼ₎[b,c]`, where `x₍₁₎ ≥ x₍₂₎ ≥ …` are the token values of channel c; then `z / ‖z‖`.
+//! - `x`: `[b, n, d]` projected tokens, not normalised   - `z`: `[b, d]`   - `1 ≤ k ≤ n`; the paper writes `M` for `k`
+//!
+//! One channel may listen to one corner of the image while another listens elsewhere: so a small object that few patches show
+//! can still decide the channels that stand for it, where a mean over all patches would drown it.
 //!
 //! The paper keeps the first `M` sorted rows on both sides and averages all pairwise dots (eq. 4):
 //! `1/(M^I·M^T) Σ_{u,v} u·v = mean(V^I)·mean(V^T)`, the dot of two pools (test `pairwise_mean_is_the_dot_of_the_pools`).
 //! `k = 1` is the maximum per channel, `k = n` is dense alignment. Padding is [`Padding`]'s choice.
 
-use super::{Aligner, Padding, Side, listeners};
+use super::{Aligner, AlignerConfig, Limits, Padding, Side, Stage, pooled_tokens};
+use crate::parameters::Parameters;
 use crate::tokens::Tokens;
+use serde::{Deserialize, Serialize};
+use simseg_registry::Choice;
 use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// Top-k mean per channel.
@@ -22,8 +28,56 @@ pub struct Loda {
     pub padding: Padding,
 }
 
+/// The settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LodaConfig {
+    /// Responses per channel over patches, `M^I` of the paper.
+    pub image_k: usize,
+    /// Responses per channel over words, `M^T` of the paper.
+    pub text_k: usize,
+    /// The same at evaluation, if different.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_image_k: Option<usize>,
+    /// The same at evaluation, if different (paper: 5 in training, 1 at evaluation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_text_k: Option<usize>,
+    /// What padding does.
+    #[serde(default)]
+    pub padding: Padding,
+}
+
 /// What hides a padded token from the ranking: below any real response (the released code's constant).
 const HIDDEN: f64 = -10_000.0;
+
+/// The strongest responses of every channel.
+struct Strongest<T: Tensor> {
+    /// Their tokens, `[b, k, d]`.
+    index: T::Index,
+    /// The weight of each, `[b, k, 1]`; `1/k` if there is none.
+    weights: Option<T>,
+}
+
+/// The `min(k, lengths[i])` strongest responses per channel among the first `lengths[i]` tokens of each item.
+fn strongest<T: Tensor>(x: &T, k: usize, lengths: Option<&[usize]>) -> Result<Strongest<T>> {
+    let [b, n, _] = x.dims()?;
+    if k == 0 || k > n {
+        return Err(Error::setting("k", format!("from 1 to the {n} tokens there are, found {k}")));
+    }
+    let Some(lengths) = lengths.filter(|lengths| lengths.iter().any(|&length| length < n)) else {
+        return Ok(Strongest { index: x.topk(k, 1)?, weights: None });
+    };
+    let device = x.device();
+    let hidden: Vec<f64> =
+        lengths.iter().flat_map(|&l| (0..n).map(move |j| if j < l { 0.0 } else { HIDDEN })).collect();
+    let visible = x.add(&T::from_host(&hidden, &[b, n, 1], &device)?)?;
+    let weights: Vec<f64> = lengths
+        .iter()
+        .map(|&length| length.min(k))
+        .flat_map(|own| (0..k).map(move |j| if j < own { 1.0 / own as f64 } else { 0.0 }))
+        .collect();
+    Ok(Strongest { index: visible.topk(k, 1)?, weights: Some(T::from_host(&weights, &[b, k, 1], &device)?) })
+}
 
 /// Mean of the `k` largest values per channel, before normalisation: `x [b, n, d]` → `[b, d]`. Item `i` uses the best
 /// `min(k, lengths[i])` of its first `lengths[i]` tokens.
@@ -40,24 +94,12 @@ const HIDDEN: f64 = -10_000.0;
 /// # Errors
 /// If `k` is zero or larger than the number of tokens.
 pub fn top_k_mean<T: Tensor>(x: &T, k: usize, lengths: Option<&[usize]>) -> Result<T> {
-    let [b, n, _] = x.dims()?;
-    if k == 0 || k > n {
-        return Err(Error::setting("k", format!("from 1 to the {n} tokens there are, found {k}")));
+    let Strongest { index, weights } = strongest(x, k, lengths)?;
+    let best = x.gather(1, &index)?; //                                  [b, k, d], padding last
+    match weights {
+        None => best.mean(1)?.squeeze(1), //                             [b, d]
+        Some(weights) => best.mul(&weights)?.sum(1)?.squeeze(1),
     }
-    let Some(lengths) = lengths.filter(|lengths| lengths.iter().any(|&length| length < n)) else {
-        return x.gather(1, &x.topk(k, 1)?)?.mean(1)?.squeeze(1); // [b, d]
-    };
-    let device = x.device();
-    let hidden: Vec<f64> =
-        lengths.iter().flat_map(|&l| (0..n).map(move |j| if j < l { 0.0 } else { HIDDEN })).collect();
-    let visible = x.add(&T::from_host(&hidden, &[b, n, 1], &device)?)?;
-    let best = x.gather(1, &visible.topk(k, 1)?)?; //                    [b, k, d], padding last
-    let shares: Vec<f64> = lengths
-        .iter()
-        .map(|&length| length.min(k))
-        .flat_map(|own| (0..k).map(move |j| if j < own { 1.0 / own as f64 } else { 0.0 }))
-        .collect();
-    best.mul(&T::from_host(&shares, &[b, k, 1], &device)?)?.sum(1)?.squeeze(1) // [b, d]
 }
 
 impl Loda {
@@ -74,20 +116,80 @@ impl Loda {
     }
 }
 
-impl<T: Tensor> Aligner<T> for Loda {
-    fn pool(&self, side: Side, tokens: &Tokens<T>) -> Result<T> {
-        let x = listeners(side, tokens)?;
+impl Loda {
+    /// How many responses a side uses of `n` tokens, and the lengths that hide padding from the ranking.
+    fn rule<'a, T: Tensor>(&self, side: Side, tokens: &'a Tokens<T>, n: usize) -> (usize, Option<&'a [usize]>) {
         let lengths = tokens.lengths.as_deref();
         let shortest = lengths.and_then(|lengths| lengths.iter().copied().min());
-        let pooled = match (side, self.padding) {
-            (Side::Image, _) => top_k_mean(&x, self.image_k, None),
+        match (side, self.padding) {
+            (Side::Image, _) => (self.image_k, None),
             // A caption shorter than k is the rule at evaluation, not an error: every caption uses what it has.
-            (Side::Text, Padding::PerCaption) => top_k_mean(&x, self.text_k.min(x.shape()[1]), lengths),
-            (Side::Text, Padding::ShortestInBatch) => {
-                top_k_mean(&x, self.text_k.min(shortest.unwrap_or(x.shape()[1])), lengths)
-            }
-            (Side::Text, Padding::Compete) => top_k_mean(&x, self.text_k, None),
+            (Side::Text, Padding::PerCaption) => (self.text_k.min(n), lengths),
+            (Side::Text, Padding::ShortestInBatch) => (self.text_k.min(shortest.unwrap_or(n)), lengths),
+            (Side::Text, Padding::Compete) => (self.text_k, None),
+        }
+    }
+}
+
+impl<T: Tensor> Aligner<T> for Loda {
+    fn pool(&self, side: Side, tokens: &Tokens<T>) -> Result<T> {
+        let x = pooled_tokens(side, tokens)?; //                             [b, n, d]
+        let (k, lengths) = self.rule(side, tokens, x.shape()[1]);
+        top_k_mean(&x, k, lengths).map_err(|error| self.name(side, error))?.l2_normalize_pooled() // [b, d]
+    }
+
+    fn shares(&self, side: Side, tokens: &Tokens<T>) -> Result<Option<T>> {
+        let x = pooled_tokens(side, tokens)?;
+        let [b, n, d] = x.dims()?;
+        let (k, lengths) = self.rule(side, tokens, n);
+        let Strongest { index, weights } = strongest(&x, k, lengths).map_err(|error| self.name(side, error))?;
+        let weights = match weights {
+            None => T::full(1.0 / k as f64, &[b, k, d], &x.device())?,
+            Some(weights) => weights.expand(&[b, k, d])?,
         };
-        pooled.map_err(|error| self.name(side, error))?.l2_normalize_pooled() // [b, d]
+        x.zeros_like()?.scatter_add(1, &index, &weights).map(Some) //         [b, n, d]
+    }
+}
+
+impl LodaConfig {
+    /// The aligner by name, as settings files say it.
+    pub fn choice(&self) -> Choice {
+        let optional = [("eval_image_k", self.eval_image_k), ("eval_text_k", self.eval_text_k)];
+        let all = Choice::new("loda").with("image_k", self.image_k).with("text_k", self.text_k);
+        let all = optional.into_iter().fold(all, |all, (key, k)| if k.is_some() { all.with(key, k) } else { all });
+        all.with("padding", self.padding)
+    }
+}
+
+impl<T: Tensor> AlignerConfig<T> for LodaConfig {
+    fn check(&self, limits: Limits) -> Result<()> {
+        let all = [
+            ("image_k", Some(self.image_k), limits.patches, "patches"),
+            ("eval_image_k", self.eval_image_k, limits.patches, "patches"),
+            ("text_k", Some(self.text_k), limits.words, "tokens of a caption"),
+            ("eval_text_k", self.eval_text_k, limits.words, "tokens of a caption"),
+        ];
+        for (key, k, most, of) in all {
+            if let Some(k) = k.filter(|&k| k == 0 || k > most) {
+                return Err(Error::setting(format!("aligner.{key}"), format!("from 1 to the {most} {of}, found {k}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluation_keys(&self) -> &'static [&'static str] {
+        &["eval_image_k", "eval_text_k"]
+    }
+
+    fn build(&self, stage: Stage, _: &Parameters<T>) -> Result<Box<dyn Aligner<T>>> {
+        let Self { image_k, text_k, eval_image_k, eval_text_k, padding } = *self;
+        Ok(Box::new(match stage {
+            Stage::Training => Loda { image_k, text_k, padding },
+            Stage::Evaluation(prompts) => Loda {
+                image_k: eval_image_k.unwrap_or(image_k),
+                text_k: prompts.k.or(eval_text_k).unwrap_or(text_k),
+                padding: prompts.padding.unwrap_or(padding),
+            },
+        }))
     }
 }

@@ -1,7 +1,7 @@
 //! Alignment: how many tokens become one vector per image and per caption, and how two of these compare.
 //!
-//! Three answers, each in its own file: [`holistic`] listens to the summary token, [`dense`] to all tokens alike,
-//! [`loda`] to the few that respond most, channel by channel. Tokens are projected before, vectors normalised after:
+//! Three answers, each in its own file with its settings: [`holistic`] uses the [CLS] token, [`dense`] all tokens alike,
+//! [`loda`] the few that respond most, channel by channel. Tokens are projected before, vectors normalised after:
 //! `z / (‖z‖ + 1e-8)`.
 
 pub mod holistic;
@@ -10,32 +10,129 @@ pub mod loda;
 
 pub use dense::Dense;
 pub use holistic::Holistic;
-pub use loda::Loda;
+pub use loda::{Loda, LodaConfig};
 
+use crate::network::Architecture;
+use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
-use simseg_tensor::{Error, Ops, Result, Tensor};
+use simseg_tensor::{Error, Ops, Parameter, Result, Tensor};
 
-/// Which tower tokens come from: their summary token is treated differently.
+/// Which encoder tokens come from: their [CLS] tokens are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Token 0 is the summary; patches follow.
+    /// Token 0 is [CLS]; patches follow.
     Image,
-    /// All tokens, the first and last special ones included, are words.
+    /// All tokens, [CLS] and [SEP] included, count as words.
     Text,
 }
 
 /// Pools tokens into unit vectors and compares them.
 ///
 /// Callers may rely on: an item's vector depends on that item alone, unless the aligner's documentation says otherwise.
-pub trait Aligner<T: Tensor> {
+pub trait Aligner<T: Tensor>: Send + Sync {
     /// `[b, n, d]` → `[b, d]`, rows of norm 1.
+    ///
+    /// # Errors
+    /// If there are too few tokens.
     fn pool(&self, side: Side, tokens: &Tokens<T>) -> Result<T>;
 
-    /// `[b, b]`: image `i` against caption `j`.
+    /// `[b, c]`: image `i` of `b` against caption `j` of `c`.
+    ///
+    /// # Errors
+    /// If there are too few tokens.
     fn similarity(&self, image: &Tokens<T>, text: &Tokens<T>) -> Result<T> {
         self.pool(Side::Image, image)?.matmul(&self.pool(Side::Text, text)?.t()?)
     }
+
+    /// Whether [`Self::similarity`] is something else than the dot of two pools. Evaluation then keeps the tokens of images and
+    /// prompts and asks for it.
+    fn pairwise(&self) -> bool {
+        false
+    }
+
+    /// A term of its own in the loss of a batch of pairs, a scalar.
+    ///
+    /// # Errors
+    /// If the backend fails.
+    fn extra_loss(&self, image: &Tokens<T>, text: &Tokens<T>) -> Result<Option<T>> {
+        let _ = (image, text);
+        Ok(None)
+    }
+
+    /// How much each pooled token counts in each channel before normalisation, `[b, n, d]`: the pool is `Σ_j share_j·x_j`,
+    /// divided by its norm. Patches without [CLS], or all words. `None` where a pool is no such sum.
+    ///
+    /// # Errors
+    /// If there are too few tokens.
+    fn shares(&self, side: Side, tokens: &Tokens<T>) -> Result<Option<T>> {
+        let _ = (side, tokens);
+        Ok(None)
+    }
+}
+
+/// An aligner before it has weights. One without parameters and without checks implements [`Self::build`] alone.
+pub trait AlignerConfig<T: Tensor>: Send + Sync {
+    /// Whether the numbers fit a network.
+    ///
+    /// # Errors
+    /// The key that does not.
+    fn check(&self, limits: Limits) -> Result<()> {
+        let _ = limits;
+        Ok(())
+    }
+
+    /// Learned parameters, for tokens of `projection` channels. They are saved and optimised with the model, as `aligner.NAME`.
+    fn parameters(&self, projection: usize) -> Vec<(String, Parameter)> {
+        let _ = projection;
+        vec![]
+    }
+
+    /// Settings that training does not depend on.
+    fn evaluation_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The aligner, given all parameters: its own are called `aligner.NAME`.
+    ///
+    /// # Errors
+    /// If a parameter is missing.
+    fn build(&self, stage: Stage, parameters: &Parameters<T>) -> Result<Box<dyn Aligner<T>>>;
+}
+
+/// What an aligner's settings are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Patches of a training image.
+    pub patches: usize,
+    /// Tokens of the longest caption.
+    pub words: usize,
+}
+
+impl Limits {
+    /// Those of a network.
+    pub fn of<A: Architecture + ?Sized>(network: &A) -> Self {
+        let grid = network.image_size() / network.patch().max(1);
+        Self { patches: grid * grid, words: network.positions() }
+    }
+}
+
+/// What an aligner is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Captions, in batches.
+    Training,
+    /// Images, and prompts as a recipe has them.
+    Evaluation(PromptPooling),
+}
+
+/// What a recipe says about pooling prompts; aligners to which it does not apply go by their own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PromptPooling {
+    /// Top-k responses per channel.
+    pub k: Option<usize>,
+    /// What padding does.
+    pub padding: Option<Padding>,
 }
 
 /// What padding does to a pooling over words.
@@ -52,84 +149,18 @@ pub enum Padding {
     Compete,
 }
 
-/// An aligner by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum AlignerConfig {
-    // Braces: serde lets a variant without them swallow unknown keys.
-    /// Summary token to summary token.
-    Holistic {},
-    /// Mean over all patches, mean over all words.
-    Dense {},
-    /// The strongest responses per channel.
-    Loda {
-        /// Responses per channel over patches, `M^I` of the paper.
-        image_k: usize,
-        /// Responses per channel over words, `M^T` of the paper.
-        text_k: usize,
-        /// The same at evaluation, if different.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        eval_image_k: Option<usize>,
-        /// The same at evaluation, if different (paper: 5 in training, 1 at evaluation).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        eval_text_k: Option<usize>,
-        /// What padding does.
-        #[serde(default)]
-        padding: Padding,
-    },
-}
-
-impl AlignerConfig {
-    /// Whether the numbers fit a model with this many patches and at most this many words.
-    ///
-    /// # Errors
-    /// The key that does not.
-    pub fn check(&self, patches: usize, words: usize) -> Result<()> {
-        let Self::Loda { image_k, text_k, eval_image_k, eval_text_k, .. } = *self else { return Ok(()) };
-        let limits = [
-            ("image_k", Some(image_k), patches, "patches"),
-            ("eval_image_k", eval_image_k, patches, "patches"),
-            ("text_k", Some(text_k), words, "tokens of a caption"),
-            ("eval_text_k", eval_text_k, words, "tokens of a caption"),
-        ];
-        for (key, k, most, of) in limits {
-            if let Some(k) = k.filter(|&k| k == 0 || k > most) {
-                return Err(Error::setting(format!("aligner.{key}"), format!("from 1 to the {most} {of}, found {k}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// The aligner to train with.
-    pub fn train<T: Tensor>(&self) -> Box<dyn Aligner<T> + Send + Sync> {
-        match *self {
-            Self::Holistic {} => Box::new(Holistic),
-            Self::Dense {} => Box::new(Dense),
-            Self::Loda { image_k, text_k, padding, .. } => Box::new(Loda { image_k, text_k, padding }),
-        }
-    }
-
-    /// The aligner to evaluate with.
-    pub fn eval<T: Tensor>(&self) -> Box<dyn Aligner<T> + Send + Sync> {
-        match *self {
-            Self::Loda { image_k, text_k, eval_image_k, eval_text_k, padding } => {
-                let (image_k, text_k) = (eval_image_k.unwrap_or(image_k), eval_text_k.unwrap_or(text_k));
-                Box::new(Loda { image_k, text_k, padding })
-            }
-            other => other.train(),
-        }
-    }
-}
-
-/// Patches without the summary token, or all words.
-pub(crate) fn listeners<T: Tensor>(side: Side, tokens: &Tokens<T>) -> Result<T> {
+/// What is pooled, `[b, n, d]`: patches without the [CLS] token, or all words.
+///
+/// # Errors
+/// If an image has no patches.
+pub fn pooled_tokens<T: Tensor>(side: Side, tokens: &Tokens<T>) -> Result<T> {
     let [_, n, _] = tokens.values.dims()?;
     match side {
         Side::Image if n < 2 => Err(Error::Shape {
             op: "pool",
             lhs: tokens.values.shape().to_vec(),
             rhs: vec![],
-            rule: "a summary token and at least one patch",
+            rule: "a [CLS] token and at least one patch",
         }),
         Side::Image => tokens.values.slice(1, 1, n - 1),
         Side::Text => Ok(tokens.values.clone()),

@@ -3,16 +3,63 @@
 //! Everything here works on plain slices, row by row, and gives the same bits for any number of threads: work is split
 //! over outputs, never over a sum. In reading order:
 //!
-//! - [`crf`]: fully connected CRF, the refinement of the released code (REFERENCE §5, step 6);
+//! - [`cut`]: every pixel above a level;
+//! - [`crf`]: fully connected CRF, the refinement of the released code (`docs/paper.md`, "DenseCRF");
 //! - [`pamr`]: pixel-adaptive averaging, what TCL and NACLIP use instead;
-//! - [`morphology`]: dilation, erosion and closing with OpenCV's border rule (step 7).
+//! - [`morphology`]: dilation, erosion and closing with OpenCV's border rule.
 
+pub mod cut;
 pub mod crf;
 pub mod pamr;
 pub mod morphology;
 
-pub use crf::{CrfParameters, Lattices};
-pub use pamr::{Pamr, PamrParameters};
+pub use crf::{Crf, CrfParameters, Lattices};
+pub use cut::Cut;
+pub use pamr::{AveragedCut, Pamr, PamrParameters};
+
+use crate::map::Size;
+use crate::needs::Needs;
+
+/// Turns maps into masks.
+pub trait Refiner: Send + Sync {
+    /// What it wants to see of an image.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// One mask per map: maps `[h·w]` of the classes in an image.
+    ///
+    /// # Errors
+    /// If slices do not fit the image.
+    fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> simseg_tensor::Result<Masks>;
+}
+
+/// The image that masks should follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Canvas<'a> {
+    /// Its size, which is that of the maps.
+    pub size: Size,
+    /// `[h, w, 3]`
+    pub rgb: &'a [u8],
+}
+
+/// One mask per map, `[h·w]` each, 1 where the class is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Masks {
+    /// After everything.
+    pub last: Vec<Vec<u8>>,
+    /// On the way, under the names of the trace file.
+    pub steps: Vec<MaskStep>,
+}
+
+/// Masks on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskStep {
+    /// What they are called, such as `crf`.
+    pub name: &'static str,
+    /// One per map.
+    pub masks: Vec<Vec<u8>>,
+}
 
 /// Why a refinement could not be computed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -83,10 +130,36 @@ fn wide<R>(body: impl FnOnce() -> R) -> R {
             body()
         }
         if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: `inner` is safe code that only demands the feature checked just above; `both_copies_agree` in
-            // `crf/lattice.rs` compares the two copies.
+            // SAFETY: `inner` is safe code that only demands the feature checked just above. Test:
+            // `both_copies_of_a_loop_agree`.
             return unsafe { inner(body) };
         }
     }
     body()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A loop as the refinements have them: products, sums in a fixed order, a division.
+    fn averages(values: &[f32]) -> Vec<f32> {
+        let one = |window: &[f32]| {
+            let (mut sum, mut weights) = (0.0f32, 1e-8f32);
+            for (i, x) in window.iter().enumerate() {
+                let weight = 1.0 / (1.0 + i as f32);
+                sum += weight * x;
+                weights += weight * weight;
+            }
+            sum / weights
+        };
+        values.windows(9).map(one).collect()
+    }
+
+    #[test]
+    fn both_copies_of_a_loop_agree() {
+        let values: Vec<f32> = (0..4099).map(|i: i32| ((i * 7919 % 1009) as f32 - 500.0) / 3.0).collect();
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        assert_eq!(bits(wide(|| averages(&values))), bits(averages(&values)));
+    }
 }

@@ -45,6 +45,32 @@ impl Closing {
     }
 }
 
+/// What happens to the masks of a CRF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closings {
+    /// Nothing.
+    Off,
+    /// What the released code computes: one 7×7 closing.
+    AsExecuted,
+    /// What it seems to have meant: 5 dilations and 3 erosions.
+    AsIntended,
+    /// Your own.
+    Own(Closing),
+}
+
+impl Closings {
+    /// The operation itself.
+    pub fn closing(self) -> Option<Closing> {
+        match self {
+            Self::Off => None,
+            Self::AsExecuted => Some(Closing::AS_EXECUTED),
+            Self::AsIntended => Some(Closing::AS_INTENDED),
+            Self::Own(own) => Some(own),
+        }
+    }
+}
+
 /// The largest value in a square around each pixel of `mask: [h, w]`, `times` over.
 ///
 /// ```

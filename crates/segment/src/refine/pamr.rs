@@ -1,7 +1,7 @@
 //! PAMR: pixel-adaptive mask refinement, a mask averaged again and again over neighbours of similar colour.
 //!
 //! Source: Araslanov & Roth, "Single-stage semantic segmentation from image labels", CVPR 2020, §3.3; settings of TCL and
-//! NACLIP in REFERENCE §5.
+//! NACLIP in `docs/paper.md`, "PAMR".
 //!
 //! ```text
 //! a_ij = mean_c  −|x_ci − x_cj| / (1e-8 + 0.1·σ_ci)      j: the 8 neighbours of i at each dilation
@@ -12,7 +12,8 @@
 //! `σ_ci` is the unbiased standard deviation of channel c over the 3×3 neighbours of i (itself included) at every
 //! dilation, `9·|dilations|` values. Beyond the border the nearest pixel is repeated.
 
-use super::{RefineError, area, length};
+use super::cut::{above, one_half};
+use super::{Canvas, Masks, RefineError, Refiner, area, length};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,30 @@ impl PamrParameters {
     /// The values of NACLIP.
     pub fn naclip() -> Self {
         Self { iterations: 10, dilations: vec![8, 16] }
+    }
+}
+
+/// Maps smoothed by PAMR, then cut at a level (TCL, NACLIP).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AveragedCut {
+    /// How far and how often.
+    #[serde(default)]
+    pub averaging: PamrParameters,
+    /// The level.
+    #[serde(default = "one_half")]
+    pub level: f64,
+}
+
+impl Refiner for AveragedCut {
+    fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> simseg_tensor::Result<Masks> {
+        let n = canvas.size.area();
+        let plane = |i: usize| f32::from(canvas.rgb[3 * (i % n) + i / n]) / 255.0;
+        length("PAMR's image", canvas.rgb.len(), 3 * n)?;
+        let planes: Vec<f32> = (0..3 * n).map(plane).collect(); // [3, h, w]
+        let pamr = Pamr::new(&planes, 3, canvas.size.height, canvas.size.width, &self.averaging)?;
+        let smooth = pamr.refine(&maps.concat())?;
+        Ok(Masks { last: smooth.chunks(n).map(|map| above(map, self.level)).collect(), steps: vec![] })
     }
 }
 

@@ -1,7 +1,7 @@
-//! DenseCRF: every pixel listens to every other, the more the closer they are in position and colour.
+//! DenseCRF: every pixel is pulled towards the labels of all others, the more the closer they are in position and colour.
 //!
 //! Source: Krähenbühl & Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011,
-//! algorithm 1, with the constants and the symmetric normalisation of pydensecrf (REFERENCE §5, step 6).
+//! algorithm 1, with the constants and the symmetric normalisation of pydensecrf.
 //!
 //! ```text
 //! Q⁰ = softmax(−U);   Qᵗ⁺¹ = softmax(−U + w_g·K_g Qᵗ + w_b·K_b Qᵗ)       U, Q: [L, N] for L labels and N pixels
@@ -22,10 +22,13 @@
 //! so all classes of an image together are one table of `q`, filtered by one lattice.
 
 pub mod exact;
+mod refiner;
 mod geometry;
 mod lattice;
 mod logistic;
 mod vertices;
+
+pub use refiner::{Crf, CrfImage, CrfLabels};
 
 use super::{RefineError, area, length, wide};
 use geometry::{Geometry, MAX_COORDINATE};

@@ -1,0 +1,112 @@
+//! Data sets on disk come down to pairs of files: a picture and its label map.
+
+use super::{Dataset, IGNORED, Item};
+use crate::picture::{Labels, Picture};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Largest list of names that is read.
+const LIMIT: u64 = 64 << 20;
+
+/// Files beside each other with class names: what every data set on disk comes down to.
+#[derive(Debug, Clone)]
+pub struct Files {
+    pub(super) classes: Vec<String>,
+    /// All words of every class, if a class file gives several.
+    pub(super) lines: Option<Vec<String>>,
+    pub(super) items: Vec<Paths>,
+    /// What the values of the label maps mean, if not the labels themselves.
+    pub(super) relabel: Option<fn(u8) -> Option<u8>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Paths {
+    pub(super) stem: String,
+    pub(super) picture: PathBuf,
+    pub(super) labels: PathBuf,
+    /// Whether the label map is as published and needs `relabel`.
+    pub(super) raw: bool,
+}
+
+impl Dataset for Files {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn class_lines(&self) -> Vec<String> {
+        self.lines.clone().unwrap_or_else(|| self.classes.clone())
+    }
+
+    fn item(&self, index: usize) -> Result<Item> {
+        let Paths { stem, picture: picture_path, labels: path, raw } = &self.items[index];
+        let (picture, mut labels) = (Picture::load(picture_path)?, Labels::load(path)?);
+        if (picture.width, picture.height) != (labels.width, labels.height) {
+            let (w, h) = (labels.width, labels.height);
+            let found = format!("{w}×{h}; expected {}×{}, the size of its picture", picture.width, picture.height);
+            return Err(Error::content(path, found));
+        }
+        if let Some(relabel) = self.relabel.filter(|_| *raw) {
+            relabel_all(&mut labels, relabel, path)?;
+        }
+        let count = self.classes.len();
+        if let Some(wrong) = labels.values.iter().find(|&&label| usize::from(label) >= count && label != IGNORED) {
+            let expected = format!("label {wrong}; expected below {count} (the number of classes) or {IGNORED}");
+            return Err(Error::content(path, expected));
+        }
+        Ok(Item { stem: stem.clone(), picture, labels })
+    }
+}
+
+/// Gives every value of a label map its meaning.
+pub(super) fn relabel_all(labels: &mut Labels, relabel: fn(u8) -> Option<u8>, path: &Path) -> Result<()> {
+    for label in &mut labels.values {
+        *label =
+            relabel(*label).ok_or_else(|| Error::content(path, format!("value {label}, which stands for no class")))?;
+    }
+    Ok(())
+}
+
+/// The first of `root` and the places below it that has `inside` in it.
+pub(super) fn locate(root: &Path, below: &[&str], inside: &str) -> Result<PathBuf> {
+    let places = std::iter::once(root.to_owned()).chain(below.iter().map(|place| root.join(place)));
+    let missing = || Error::content(root, format!("expected {inside} in it, or below it in {}", below.join(" or ")));
+    places.into_iter().find(|place| place.join(inside).exists()).ok_or_else(missing)
+}
+
+/// The lines of a list of names; a name is not a path.
+pub(super) fn names(path: &Path) -> Result<Vec<String>> {
+    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    if size > LIMIT {
+        return Err(Error::content(path, format!("{size} bytes; expected a list of at most {LIMIT}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    match names.iter().find(|name| name.contains(['/', '\\'])) {
+        Some(name) => Err(Error::content(path, format!("expected a name a line, found the path `{name}`"))),
+        None if names.is_empty() => Err(Error::content(path, "expected a name a line, found none")),
+        None => Ok(names),
+    }
+}
+
+/// The files of a folder whose ending (in lower case) is wanted, by name.
+pub(super) fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let mut files = vec![];
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        if ending.is_some_and(|ending| wanted(&ending)) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A file's name without folder and ending.
+pub(super) fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

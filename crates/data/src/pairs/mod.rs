@@ -1,0 +1,47 @@
+//! Images with captions: what a model is trained on.
+
+#[cfg(feature = "fs")]
+pub mod captions;
+
+use crate::{Picture, Result};
+
+/// An image and what somebody wrote about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// Its name.
+    pub id: String,
+    /// What one sees.
+    pub picture: Picture,
+    /// What somebody wrote.
+    pub caption: String,
+}
+
+/// Image-caption pairs with random access. A pair is read (or drawn) when it is asked for, and not kept.
+pub trait Pairs: Send + Sync {
+    /// Number of pairs.
+    fn len(&self) -> usize;
+
+    /// Pair `index`, below [`len`](Self::len): always the same one, whichever was read before.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged.
+    fn pair(&self, index: usize) -> Result<Pair>;
+
+    /// The caption of pair `index` alone.
+    ///
+    /// # Errors
+    /// As [`Self::pair`].
+    fn caption(&self, index: usize) -> Result<String> {
+        Ok(self.pair(index)?.caption)
+    }
+
+    /// Every word that a caption can hold, if there is an end of them.
+    fn words(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

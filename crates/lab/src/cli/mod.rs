@@ -1,0 +1,147 @@
+//! The command line: every command's options stand with the command; this file lists them and picks the backend.
+//!
+//! With [`backend`] the only place that knows which backends exist.
+
+pub mod backend;
+
+use crate::commands::{calibrate, convert, evaluate, explain, import, parity, recipe, retrieve, run, scenes, segment};
+use crate::failure::{Failure, Outcome};
+use backend::on;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use simseg::{Extension, Registry};
+use simseg_cpu::CpuTensor;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Text-supervised semantic segmentation: train by captions, segment by words.
+///
+/// Start with `simseg run experiments/quick.toml`, then open the report it names.
+/// Exit status: 0 done, 1 a check failed, 2 bad input or usage, 3 the machine or the backend failed.
+#[derive(Parser)]
+#[command(name = "simseg", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    threads: Threads,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Threads {
+    /// Threads to use, at most 1024; 0 is one per core that this process may use. Results of the cpu backend do not depend on it.
+    #[arg(long = "threads", global = true, default_value_t = 0)]
+    count: usize,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train and evaluate every variant of an experiment, for one or more seeds.
+    ///
+    /// Leaves DIR/results.json, DIR/report.html and one folder per run with its resolved settings, metrics and model.
+    Run(run::Options),
+    /// Segment images by words.
+    ///
+    /// Writes STEM.png, an indexed PNG of the image's own size whose pixel is the number of a class: its line in the class file,
+    /// counted from 0 (the background); and STEM.overlay.png to look at.
+    Segment(segment::Options),
+    /// Take one image through every step on a page to read and teach from.
+    Explain(explain::Options),
+    /// Judge a model on a data set with label maps: mIoU with its 95% interval, per class, and what was mistaken for what.
+    Evaluate(evaluate::Options),
+    /// Find a threshold for each class on images whose classes are known; leaves a recipe for --recipe.
+    Calibrate(calibrate::Options),
+    /// Rank captions for images and images for captions: R@1, R@5, R@10.
+    Retrieve(retrieve::Options),
+    /// Write the label maps of a data set that comes without: context (from trainval_merged.json) or coco-object.
+    Convert(convert::Options),
+    /// Turn a published checkpoint into a model directory; every tensor is accounted for.
+    ///
+    /// Reads SimSeg's released .pth (as data: nothing in it is ever executed) or the same in .safetensors, CLIP as OpenAI,
+    /// open_clip or Hugging Face publish it, and a ViT of timm with a BERT of Hugging Face in --text, to start pretraining
+    /// from. The architecture follows from shapes.
+    Import(import::Options),
+    /// Compare two backends: operations, layers, loss, gradients, an optimiser step and twenty training steps.
+    ///
+    /// Prints a table with the largest differences and their margins. On a divergence: exit 1, the first by name with its
+    /// position and both values, and whether a kernel, a derivative rule or a formula is wrong.
+    Parity(parity::Options),
+    /// Print a recipe as TOML, with every switch.
+    Recipe(recipe::Options),
+    /// Draw the small world: images/, labels/, captions.csv, classes.txt.
+    Scenes(scenes::Options),
+}
+
+/// The whole program with what an extension adds: a crate outside calls this from its own `main`.
+pub fn main(extension: impl Extension) -> ExitCode {
+    main_from(extension, std::env::args_os())
+}
+
+/// The same with these arguments, the first of which is the program's name.
+pub fn main_from(extension: impl Extension, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = command(&extension).get_matches_from(arguments);
+    let outcome = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => threads(cli.threads.count).and_then(|()| dispatch(cli.command, &extension)),
+        Err(error) => error.exit(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("simseg: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// The command line with what can be chosen by name in the help of the commands that read it.
+fn command(extension: &impl Extension) -> clap::Command {
+    let registry = Registry::<CpuTensor<f32>>::with(extension);
+    Cli::command().mut_subcommand("run", |run| run.after_long_help(crate::commands::kinds::help(&registry)))
+}
+
+/// More threads than this are a mistake.
+const MOST_THREADS: usize = 1024;
+
+/// Makes the pool of this process.
+fn threads(count: usize) -> Outcome {
+    if count > MOST_THREADS {
+        return Err(Failure::input("--threads", format!("from 0 (one per core) to {MOST_THREADS}, found {count}")));
+    }
+    // `available_parallelism` heeds what a container or `taskset` leaves to this process.
+    let own = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(if count == 0 { own } else { count }).build_global();
+    pool.map_err(|error| Failure::Machine(format!("--threads: {error}")))
+}
+
+fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
+    match command {
+        Command::Run(options) => {
+            let place = options.backend.open_for_training()?;
+            on!(place, |device| run::run::<D>(&options, extension, device))
+        }
+        Command::Segment(options) => {
+            let place = options.backend.open()?;
+            on!(place, |device| segment::segment::<T>(&options, extension, device))
+        }
+        Command::Explain(options) => {
+            let place = options.backend.open()?;
+            on!(place, |device| explain::explain::<T>(&options, extension, device))
+        }
+        Command::Evaluate(options) => {
+            let place = options.backend.open()?;
+            on!(place, |device| evaluate::evaluate::<T>(&options, extension, device).map(|_| ()))
+        }
+        Command::Calibrate(options) => {
+            let place = options.backend.open()?;
+            on!(place, |device| calibrate::calibrate::<T>(&options, extension, device).map(|_| ()))
+        }
+        Command::Retrieve(options) => {
+            let place = options.backend.open()?;
+            on!(place, |device| retrieve::retrieve::<T>(&options, extension, device).map(|_| ()))
+        }
+        Command::Convert(options) => convert::convert(&options),
+        Command::Import(options) => import::import(&options),
+        Command::Parity(options) => backend::parity(&options, extension),
+        Command::Recipe(options) => recipe::recipe(&options, extension),
+        Command::Scenes(options) => scenes::scenes(&options),
+    }
+}

@@ -1,0 +1,211 @@
+//! `simseg import`: checkpoints of others become model directories, and every tensor is accounted for.
+//!
+//! 1. A [`Dialect`](dialect::Dialect) recognises the names: SimSeg's released ones, OpenAI's CLIP as OpenAI, open_clip or
+//!    Hugging Face write it, or timm's ViT beside Hugging Face's BERT.
+//! 2. The architecture follows from shapes ([`shapes`]).
+//! 3. Every parameter of that architecture gets its source and every tensor its use, or nothing is written ([`plan`]).
+//! 4. Values go from the mapped file to the new one, tensor by tensor.
+
+pub mod dialect;
+pub mod plan;
+pub mod shapes;
+
+use crate::failure::{Failure, Outcome};
+use clap::{Args, ValueEnum};
+use plan::Plan;
+use shapes::Files;
+use simseg::{Card, Choice};
+use simseg_data::checkpoint::{self, Checkpoint};
+use simseg_data::{Tokenizer, atomic};
+use simseg_model::clip::{ClipConfig, Gelu};
+use simseg_model::pool::{LodaConfig, Padding};
+use simseg_model::{Architecture, ModelConfig};
+use std::path::PathBuf;
+
+/// What the command line says.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// A .pth or .safetensors file.
+    pub checkpoint: PathBuf,
+    /// vocab.txt, tokenizer.json, CLIP's bpe_simple_vocab_16e6.txt, or a folder with vocab.json and merges.txt.
+    #[arg(long, value_name = "FILE")]
+    pub vocab: PathBuf,
+    /// Where the model directory goes.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The text tower's checkpoint, if it lies in a file of its own.
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Channels that towers without projections are projected to.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub projection: usize,
+    /// The random seed of starting values, for what the checkpoint does not hold.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// How features are pooled: loda, dense or holistic [default: loda; holistic for CLIP].
+    #[arg(long)]
+    pub aligner: Option<String>,
+    /// CLIP's GELU, which weights do not tell: OpenAI's is quick, most of open_clip's exact.
+    #[arg(long, value_enum, default_value_t = GeluArg::Quick)]
+    pub gelu: GeluArg,
+}
+
+/// CLIP's two GELUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GeluArg {
+    /// x·sigmoid(1.702 x)
+    Quick,
+    /// x·Φ(x)
+    Exact,
+}
+
+impl From<GeluArg> for Gelu {
+    fn from(argument: GeluArg) -> Self {
+        match argument {
+            GeluArg::Quick => Self::Quick,
+            GeluArg::Exact => Self::Exact,
+        }
+    }
+}
+
+/// An architecture that shapes have told.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// ViT in timm's layout and BERT.
+    SimSeg(ModelConfig),
+    /// CLIP in OpenAI's layout.
+    Clip(ClipConfig),
+}
+
+impl Found {
+    /// Its facts.
+    pub fn architecture(&self) -> &dyn Architecture {
+        match self {
+            Self::SimSeg(config) => config,
+            Self::Clip(config) => config,
+        }
+    }
+
+    /// As `config.json` says it.
+    fn choice(&self) -> Choice {
+        match self {
+            Self::SimSeg(config) => config.choice(),
+            Self::Clip(config) => config.choice(),
+        }
+    }
+}
+
+/// Imports.
+///
+/// # Errors
+/// Exit 2 with one line that says what is missing, left over or misshapen; nothing is written then.
+pub fn import(options: &Options) -> Outcome {
+    let paths = std::iter::once(&options.checkpoint).chain(&options.text);
+    let files = Files::new(paths.map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?)?;
+    let tokenizer = Tokenizer::load(&options.vocab)?;
+    let plan = Plan::make(&files, options)?;
+    let card = Card { model: plan.network.choice(), aligner: aligner(options, &plan.network)? };
+    let (words, rows) = (tokenizer.vocabulary(), plan.network.architecture().vocabulary());
+    if words > rows {
+        let text =
+            format!("{words} tokens, but the checkpoint embeds {rows}; expected the vocabulary it was trained with");
+        return Err(Failure::file(&options.vocab, text));
+    }
+    plan.check_values(&files)?;
+
+    atomic::folder(&options.out)?;
+    let stored: Vec<_> = plan.parameters.iter().map(|parameter| parameter.stored(&files, options.seed)).collect();
+    checkpoint::write_stored(&options.out.join("model.safetensors"), &stored, &[])?;
+    tokenizer.save(&options.out)?;
+    // Last: a folder without it is no model directory yet.
+    card.write(&options.out)?;
+    report(options, &files, &plan, words);
+    Ok(())
+}
+
+/// How features of the model are pooled. SimSeg as released: 5 patches and 5 words in training, 1 word at evaluation.
+fn aligner(options: &Options, network: &Found) -> Outcome<Choice> {
+    let facts = network.architecture();
+    let (patches, words) = ((facts.image_size() / facts.patch()).pow(2), facts.positions());
+    let usual = match network {
+        Found::SimSeg(_) => "loda",
+        Found::Clip(_) => "holistic",
+    };
+    match options.aligner.as_deref().unwrap_or(usual) {
+        "loda" => Ok(LodaConfig {
+            image_k: 5.min(patches),
+            text_k: 5.min(words),
+            eval_image_k: None,
+            eval_text_k: Some(1),
+            padding: Padding::PerCaption,
+        }
+        .choice()),
+        kind @ ("dense" | "holistic") => Ok(Choice::new(kind)),
+        other => Err(Failure::input("--aligner", format!("expected loda, dense or holistic, found `{other}`"))),
+    }
+}
+
+/// Says what became of everything.
+fn report(options: &Options, files: &Files, plan: &Plan, words: usize) {
+    let values: usize = plan.parameters.iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    let (count, millions) = (plan.parameters.len(), values as f64 / 1e6);
+    println!("{}: {count} parameters, {millions:.1} million values", plan.dialect);
+    let (image, text) = match &plan.network {
+        Found::SimSeg(ModelConfig { image, text, .. }) => {
+            (image, Tower::new("BERT", text.width, text.depth, text.heads))
+        }
+        Found::Clip(ClipConfig { image, text, .. }) => (image, Tower::new("CLIP", text.width, text.depth, text.heads)),
+    };
+    let grid = image.image_size / image.patch;
+    println!(
+        "  image  {}; {grid}×{grid} patches of {}",
+        Tower::new("ViT", image.width, image.depth, image.heads),
+        image.patch
+    );
+    println!("  text   {text}; {words} tokens");
+    println!("  both   projected to {} channels", plan.network.architecture().projection());
+    if plan.network.architecture().vocabulary() > words {
+        let spare = plan.network.architecture().vocabulary() - words;
+        println!("  note   the embeddings have {spare} rows more than the vocabulary has tokens");
+    }
+    let fresh: Vec<&str> = plan.parameters.iter().filter(|p| p.is_fresh()).map(|p| p.name.as_str()).collect();
+    if !fresh.is_empty() {
+        println!("  fresh  {} (seed {})", fresh.join(", "), options.seed);
+    }
+    for (name, why) in &plan.unused {
+        println!("  unused {name}: {why}");
+    }
+    for name in files.beside() {
+        println!("  unused {name}: beside the state dict");
+    }
+    println!("→ {}", options.out.display());
+}
+
+/// A tower in one line.
+struct Tower {
+    family: &'static str,
+    width: usize,
+    depth: usize,
+    heads: usize,
+}
+
+impl Tower {
+    fn new(family: &'static str, width: usize, depth: usize, heads: usize) -> Self {
+        Self { family, width, depth, heads }
+    }
+}
+
+impl std::fmt::Display for Tower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} channels, {} layers, {} heads", self.family, self.width, self.depth, self.heads)
+    }
+}
+
+/// A list of names that stays readable.
+pub(crate) fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    match names.len().checked_sub(MOST) {
+        Some(more @ 1..) => format!("{} and {more} more", names[..MOST].join(", ")),
+        _ => names.join(", "),
+    }
+}

@@ -1,0 +1,17 @@
+//! One module per command of the program: its options as the command line has them, and what it does.
+//!
+//! [`shared`] holds the options that several commands take; [`kinds`] what the help says about names.
+
+pub mod shared;
+pub mod kinds;
+pub mod run;
+pub mod segment;
+pub mod explain;
+pub mod evaluate;
+pub mod calibrate;
+pub mod retrieve;
+pub mod convert;
+pub mod import;
+pub mod parity;
+pub mod recipe;
+pub mod scenes;

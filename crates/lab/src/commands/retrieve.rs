@@ -1,0 +1,195 @@
+//! `simseg retrieve`: which caption belongs to which image?
+//!
+//! With unit embeddings `f_i` of images and `g_j` of captions, everything is ranked by `f_i · g_j`. `R@k` from image to text is
+//! the share of images one of whose captions is among the `k` best; from text to image, the share of captions whose image
+//! is. Released code: images squashed to 324, the middle 288 of them cut out.
+
+use crate::cli::backend::BackendArgs;
+use crate::failure::{Failure, Outcome};
+use crate::progress::Steps;
+use clap::Args;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use simseg::recipe::{Fit, Input};
+use simseg::{Extension, Loaded, Model, Picture, Recipe, Registry};
+use simseg_data::pairs::captions::{Columns, captions};
+use simseg_data::transform;
+use simseg_tensor::{NoTap, Ops, Tensor};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the command line says.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// A model directory.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A CSV file with the columns `image` and `caption`.
+    #[arg(long, value_name = "FILE.csv")]
+    pub captions: PathBuf,
+    /// Where its images lie.
+    #[arg(long, value_name = "DIR")]
+    pub images: PathBuf,
+    /// Where results go.
+    #[arg(long, value_name = "FILE.json")]
+    pub out: PathBuf,
+    /// Images are squashed to a square of this side …
+    #[arg(long, default_value_t = 324)]
+    pub resize: usize,
+    /// … of which the middle of this side is seen.
+    #[arg(long, default_value_t = 288)]
+    pub crop: usize,
+    /// What computes.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+/// Recall at 1, 5 and 10, shares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Recall {
+    /// At the first place.
+    #[serde(rename = "r@1")]
+    pub at_1: f64,
+    /// Among the first five.
+    #[serde(rename = "r@5")]
+    pub at_5: f64,
+    /// Among the first ten.
+    #[serde(rename = "r@10")]
+    pub at_10: f64,
+}
+
+/// `FILE.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Share of images one of whose captions is found.
+    pub image_to_text: Recall,
+    /// Share of captions whose image is found.
+    pub text_to_image: Recall,
+    /// Images ranked.
+    pub images: usize,
+    /// Captions ranked.
+    pub captions: usize,
+    /// Seconds in all.
+    pub seconds: f64,
+}
+
+/// Recall out of places in a ranking, the first of which is 0.
+fn recall(places: &[usize]) -> Recall {
+    let share = |k: usize| places.iter().filter(|&&place| place < k).count() as f64 / places.len().max(1) as f64;
+    Recall { at_1: share(1), at_5: share(5), at_10: share(10) }
+}
+
+/// Both recalls: unit embeddings `images [n·d]` and `texts [m·d]`, and the image of each text. The lower index goes first on
+/// a tie.
+pub fn both_ways(images: &[f32], texts: &[f32], image_of: &[usize], d: usize) -> (Recall, Recall) {
+    let similarity = |image: usize, text: usize| -> f64 {
+        let (f, g) = (&images[image * d..][..d], &texts[text * d..][..d]);
+        f.iter().zip(g).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let (n, m) = (images.len() / d, texts.len() / d);
+    let place = |own: usize, scores: &[f64]| {
+        let better = |&(i, &score): &(usize, &f64)| score > scores[own] || (score == scores[own] && i < own);
+        scores.iter().enumerate().filter(better).count()
+    };
+    let mut texts_of = vec![vec![]; n];
+    image_of.iter().enumerate().for_each(|(text, &image)| texts_of[image].push(text));
+    let from_image = |image: usize| {
+        let scores: Vec<f64> = (0..m).map(|text| similarity(image, text)).collect();
+        texts_of[image].iter().map(|&text| place(text, &scores)).min()
+    };
+    let from_text = |text: usize| {
+        let scores: Vec<f64> = (0..n).map(|image| similarity(image, text)).collect();
+        place(image_of[text], &scores)
+    };
+    let image_to_text: Vec<usize> = (0..n).into_par_iter().filter_map(from_image).collect();
+    let text_to_image: Vec<usize> = (0..m).into_par_iter().map(from_text).collect();
+    (recall(&image_to_text), recall(&text_to_image))
+}
+
+/// Ranks all captions and images of a file against each other.
+///
+/// # Errors
+/// Exit 2 for bad input.
+pub fn retrieve<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome<Report> {
+    const BATCH: usize = 16;
+    let began = Instant::now();
+    if options.crop == 0 || options.crop > options.resize {
+        let text = format!("expected 1 to {} (--resize), found {}", options.resize, options.crop);
+        return Err(Failure::input("--crop", text));
+    }
+    let (mut names, mut texts, mut image_of) = (Vec::<String>::new(), vec![], vec![]);
+    let mut number = HashMap::new();
+    for line in captions(&options.captions, &Columns::default())? {
+        let image = *number.entry(line.image.clone()).or_insert_with(|| {
+            names.push(line.image);
+            names.len() - 1
+        });
+        texts.push(line.caption);
+        image_of.push(image);
+    }
+    let recipe =
+        Recipe { input: Input { size: options.crop, fit: Fit::Squash, ..Recipe::plain().input }, ..Recipe::plain() };
+    let registry = Arc::new(Registry::with(extension));
+    let loaded = Loaded::read(&options.model, &registry, device)?;
+    let model = Model::<T>::assemble(loaded, Some(recipe), registry, device)?;
+    if model.aligner().pairwise() {
+        let why = "compares images and captions pair by pair; retrieval ranks by one vector for each";
+        return Err(Failure::file(&options.model, format!("its aligner `{}` {why}", model.card().aligner.kind)));
+    }
+    let d = model.network_config().projection();
+
+    let bar = Steps::new("images", 1.0, "images");
+    bar.start(names.len() as u64, 0);
+    let mut image_rows = Vec::with_capacity(names.len() * d);
+    for (batch, files) in names.chunks(BATCH).enumerate() {
+        let picture = |name: &String| -> Outcome<Picture> {
+            let whole = Picture::load(&options.images.join(name))?;
+            let squashed = transform::resize(&whole, options.resize, options.resize);
+            Ok(transform::centre_crop(&squashed, options.crop, options.crop))
+        };
+        let pictures = files.iter().map(picture).collect::<Outcome<Vec<_>>>()?;
+        for features in model.features(&pictures, &mut NoTap)? {
+            image_rows.extend(features.embedding.to_f32()?);
+        }
+        bar.to(((batch + 1) * BATCH).min(names.len()) as u64, None);
+    }
+    bar.finish();
+    let bar = Steps::new("captions", 1.0, "captions");
+    bar.start(texts.len() as u64, 0);
+    let mut text_rows = Vec::with_capacity(texts.len() * d);
+    for (batch, lines) in texts.chunks(4 * BATCH).enumerate() {
+        text_rows.extend(model.embed(lines)?.to_f32()?);
+        bar.to(((batch + 1) * 4 * BATCH).min(texts.len()) as u64, None);
+    }
+    bar.finish();
+
+    let (image_to_text, text_to_image) = both_ways(&image_rows, &text_rows, &image_of, d);
+    let seconds = began.elapsed().as_secs_f64();
+    let report = Report { image_to_text, text_to_image, images: names.len(), captions: texts.len(), seconds };
+    crate::run::results::save_json(&options.out, &report)?;
+    println!("{} images, {} captions      R@1    R@5   R@10", report.images, report.captions);
+    for (way, r) in [("image → text", report.image_to_text), ("text → image", report.text_to_image)] {
+        println!("{way:<28} {:5.1}  {:5.1}  {:5.1}", 100.0 * r.at_1, 100.0 * r.at_5, 100.0 * r.at_10);
+    }
+    println!("→ {}", options.out.display());
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recall_by_hand() {
+        // Two images, three captions; captions 0 and 1 belong to image 0.
+        let images = [1.0, 0.0, 0.0, 1.0];
+        let texts = [0.0, 1.0, 1.0, 0.0, 0.6, 0.8];
+        let (image_to_text, text_to_image) = both_ways(&images, &texts, &[0, 0, 1], 2);
+        // Image 0 finds its caption 1 first; image 1 finds caption 0, which is not its own, before its caption 2.
+        assert_eq!((image_to_text.at_1, image_to_text.at_5), (0.5, 1.0));
+        // Caption 0 looks like image 1; captions 1 and 2 find their own.
+        assert_eq!((text_to_image.at_1, text_to_image.at_5), (2.0 / 3.0, 1.0));
+    }
+}

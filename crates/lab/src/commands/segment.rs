@@ -1,0 +1,141 @@
+//! `simseg segment`: label maps for your own images and words.
+
+use super::shared::ModelArgs;
+use crate::cli::backend::BackendArgs;
+use crate::failure::{Failure, Outcome};
+use clap::Args;
+use simseg::words::class_file;
+use simseg::{Extension, Picture};
+use simseg_data::{atomic, checkpoint};
+use simseg_tensor::{Ops, Tap, Tensor};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What the command line says.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Which model, and how it is used.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// One class a line, the background first; `cat | kitten` gives a class several words.
+    #[arg(long, value_name = "FILE")]
+    pub classes: PathBuf,
+    /// Images: PNG, JPEG, WebP or BMP.
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Where label maps go.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write every intermediate tensor.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub trace: Option<PathBuf>,
+    /// Write the seconds per stage.
+    #[arg(long, value_name = "FILE.json")]
+    pub timings: Option<PathBuf>,
+    /// What computes.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+/// Segments every image.
+///
+/// # Errors
+/// Exit 2 for anything that is wrong with the input; images before the faulty one keep their outputs.
+pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
+    let (mut clock, began) = (Clock::default(), Instant::now());
+    let list = class_file(&options.classes)?;
+    let mut stems = HashSet::new();
+    for image in &options.images {
+        if !stems.insert(stem(image)) {
+            return Err(Failure::file(image, "another image has the same name; outputs would overwrite each other"));
+        }
+    }
+    let model = clock.time("load", || options.model.open::<T>("", extension, device))?;
+    atomic::folder(&options.out)?;
+    let words = clock.time("text", || options.model.words(&model, list))?;
+    let mut trace = Trace { on: options.trace.is_some(), prefix: String::new(), tensors: vec![] };
+    if trace.on {
+        trace.see("text/classes", &words.bank.embeddings)?;
+    }
+    for image in &options.images {
+        let picture = Picture::load(image)?;
+        let stem = stem(image);
+        trace.prefix = if options.images.len() > 1 { format!("{stem}/") } else { String::new() };
+        let features = clock.time("image", || model.features(std::slice::from_ref(&picture), &mut trace))?;
+        let found = clock.time("refine", || model.segment_features(&picture, &features[0], &words, &mut trace))?;
+        clock.time("save", || -> Outcome {
+            found.labels.save(&options.out.join(format!("{stem}.png")))?;
+            Ok(picture.overlay(&found.labels).save(&options.out.join(format!("{stem}.overlay.png")))?)
+        })?;
+        let said = found.found.iter().map(|class| {
+            format!("{} (score {:.3}, {:.0}% of the pixels)", class.name, class.score, 100.0 * class.share)
+        });
+        let said: Vec<String> = said.collect();
+        let said = if said.is_empty() { "background only".to_owned() } else { said.join(", ") };
+        println!("{}: {said}", image.display());
+    }
+    println!("→ {}", options.out.display());
+    if let Some(path) = &options.trace {
+        checkpoint::write_stored(path, &trace.tensors, &[])?;
+    }
+    if let Some(path) = &options.timings {
+        clock.seconds.insert("total", began.elapsed().as_secs_f64());
+        crate::run::results::save_json(path, &clock.seconds)?;
+    }
+    Ok(())
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Seconds per stage.
+#[derive(Default)]
+struct Clock {
+    seconds: BTreeMap<&'static str, f64>,
+}
+
+impl Clock {
+    fn time<R>(&mut self, stage: &'static str, work: impl FnOnce() -> R) -> R {
+        let start = Instant::now();
+        let result = work();
+        *self.seconds.entry(stage).or_default() += start.elapsed().as_secs_f64();
+        result
+    }
+}
+
+/// A tap that keeps everything for a safetensors file: real values as f32, masks and labels as u8.
+struct Trace {
+    on: bool,
+    prefix: String,
+    tensors: Vec<checkpoint::Stored<'static>>,
+}
+
+impl<T: Tensor> Tap<T> for Trace {
+    fn see(&mut self, name: &str, value: &T) -> simseg_tensor::Result<()> {
+        // Layer outputs are for parity reports; a trace holds the stages of the contract.
+        let inner = ["image/embed", "image/tokens", "image/attention", "image/block/", "text/embed", "text/layer/"];
+        let layer =
+            inner.iter().any(|prefix| if prefix.ends_with('/') { name.starts_with(prefix) } else { name == *prefix });
+        if self.on && !layer {
+            let (shape, values) = (value.shape().to_vec(), value.to_f32()?);
+            self.tensors.push(checkpoint::Stored::f32(format!("{}{name}", self.prefix), shape, values));
+        }
+        Ok(())
+    }
+    fn see_host(&mut self, name: &str, shape: &[usize], values: &[f32]) -> simseg_tensor::Result<()> {
+        if self.on {
+            let name = format!("{}{name}", self.prefix);
+            self.tensors.push(checkpoint::Stored::f32(name, shape.to_vec(), values.to_vec()));
+        }
+        Ok(())
+    }
+    fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
+        if self.on {
+            let name = format!("{}{name}", self.prefix);
+            self.tensors.push(checkpoint::Stored::u8(name, shape.to_vec(), values.to_vec()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,289 @@
+//! Everything that decides the outcome of one run, besides its seed.
+//!
+//! Sections: `[model]`, `[aligner]`, `[loss]` (what is trained), `[training]` (on what, and how), `[evaluation]` (on what it is
+//! judged), `[segmentation]` (a recipe). Each algorithm is chosen by `kind`.
+
+use crate::failure::{Failure, Outcome};
+use serde::{Deserialize, Serialize};
+use simseg::{Card, Choice, Recipe, Registry};
+use simseg_data::Source;
+use simseg_model::{AdamWConfig, Limits, LossConfig, NetworkConfig, Schedule};
+use simseg_segment::Figure;
+use simseg_tensor::Tensor;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The settings of one variant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The network; of kind `simseg` if it does not say.
+    pub model: Choice,
+    /// What is contrasted.
+    pub aligner: Choice,
+    /// How; of kind `info-nce` if it does not say.
+    #[serde(default)]
+    pub loss: Choice,
+    /// How the model learns.
+    pub training: Training,
+    /// How it is judged.
+    pub evaluation: Evaluation,
+    /// From features to label maps.
+    pub segmentation: Recipe,
+}
+
+/// How the model learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Pairs per step.
+    pub batch: usize,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Steps between checkpoints.
+    #[serde(default = "hundred")]
+    pub checkpoint_every: u64,
+    /// Parameters that keep their starting values: `image` or `text` (a tower with its projection), or the start of a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
+    /// A vocabulary for captions, `vocab.txt` or `tokenizer.json`. Without it: that of the model that training starts from, else
+    /// the words of the captions themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<PathBuf>,
+    /// A model directory to start from, whole or tower by tower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Init>,
+    /// Images with captions.
+    pub data: Source,
+    /// Learning rate over time.
+    pub schedule: Schedule,
+    /// The optimiser.
+    #[serde(default)]
+    pub adamw: AdamWConfig,
+}
+
+/// Where starting values come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Init {
+    /// All of them from one model directory.
+    Whole(PathBuf),
+    /// One or both towers; the rest is drawn.
+    Towers(Towers),
+}
+
+/// Model directories of towers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Towers {
+    /// Of the image tower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<PathBuf>,
+    /// Of the text tower, with its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<PathBuf>,
+}
+
+fn hundred() -> u64 {
+    100
+}
+
+/// How the model is judged: on images it never saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Images shown in the report, of each data set.
+    #[serde(default = "six")]
+    pub pictures: usize,
+    /// What is measured.
+    #[serde(default = "usual_metrics")]
+    pub metrics: Vec<String>,
+    /// Images with label maps: one data set, or several by name.
+    pub data: Sources,
+}
+
+/// The names of the metrics that are measured unless told otherwise.
+pub const USUAL_METRICS: [&str; 4] = ["iou", "true-classes", "pointing", "ceiling"];
+
+fn usual_metrics() -> Vec<String> {
+    USUAL_METRICS.map(str::to_owned).into()
+}
+
+fn six() -> usize {
+    6
+}
+
+/// One data set, or several by name: `data = { kind = "voc2012", … }` or `[evaluation.data.voc] kind = "voc2012"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Sources {
+    /// Several; their figures are called `name.figure`.
+    Named(BTreeMap<String, NamedSource>),
+    /// One.
+    One(Source),
+}
+
+/// A source that says its kind: without it a table of sources would read as one source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Source", into = "Source")]
+pub struct NamedSource(pub Source);
+
+impl TryFrom<Source> for NamedSource {
+    type Error = &'static str;
+
+    fn try_from(source: Source) -> Result<Self, &'static str> {
+        if source.kind.is_empty() { Err("expected `kind`") } else { Ok(Self(source)) }
+    }
+}
+
+impl From<NamedSource> for Source {
+    fn from(named: NamedSource) -> Self {
+        named.0
+    }
+}
+
+impl Sources {
+    /// All of them, under what is put before the names of their figures: nothing, or `name.`.
+    pub fn list(&self) -> Vec<(String, &Source)> {
+        match self {
+            Self::One(source) => vec![(String::new(), source)],
+            Self::Named(sources) => sources.iter().map(|(name, source)| (format!("{name}."), &source.0)).collect(),
+        }
+    }
+}
+
+impl Evaluation {
+    /// What its metrics measure, under the names that `results.json` has for them.
+    ///
+    /// # Errors
+    /// If a metric is unknown.
+    pub fn figures<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Vec<(String, &'static Figure)>> {
+        let mut figures = vec![];
+        for (prefix, _) in self.data.list() {
+            for metric in &self.metrics {
+                let metric = registry.segment.metrics.build(&Choice::new(metric))?;
+                figures.extend(metric.figures().iter().map(|figure| (format!("{prefix}{}", figure.name), figure)));
+            }
+        }
+        Ok(figures)
+    }
+}
+
+impl Settings {
+    /// Checked, and with every default written out.
+    ///
+    /// # Errors
+    /// The first key that is wrong, and what was expected.
+    pub fn resolved<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Self> {
+        let resolved = Self {
+            model: registry.model.resolve_network(&self.model)?,
+            aligner: registry.model.aligners.resolve(&self.aligner)?,
+            loss: registry.model.losses.resolve(&self.loss)?,
+            training: Training { data: self.resolved_pairs(registry)?, ..self.training.clone() },
+            evaluation: Evaluation { data: self.resolved_datasets(registry)?, ..self.evaluation.clone() },
+            segmentation: self
+                .segmentation
+                .resolved(registry)
+                .map_err(Failure::from)
+                .map_err(|e| e.within("segmentation."))?,
+            ..self.clone()
+        };
+        resolved.check(registry)?;
+        Ok(resolved)
+    }
+
+    fn check<T: Tensor>(&self, registry: &Registry<T>) -> Outcome {
+        let bad = |key: &str, expected: String| Err(Failure::input(key, expected));
+        let (network, training) = (self.network(registry)?, &self.training);
+        network.check()?;
+        let aligner = registry.model.aligners.build(&self.aligner)?;
+        aligner.check(Limits::of(&*network))?;
+        self.loss(registry)?.check()?;
+        training.schedule.check()?;
+        if training.batch < 2 {
+            return bad(
+                "training.batch",
+                format!("at least 2: a caption is contrasted with others, found {}", training.batch),
+            );
+        }
+        if training.steps == 0 || training.checkpoint_every == 0 {
+            return bad("training.steps, training.checkpoint_every", "at least 1".into());
+        }
+        if self.evaluation.metrics.is_empty() {
+            return bad(
+                "evaluation.metrics",
+                format!("at least one of {}", registry.segment.metrics.names().join(", ")),
+            );
+        }
+        self.evaluation.figures(registry).map_err(|e| e.within("evaluation."))?;
+        Ok(())
+    }
+
+    fn resolved_pairs<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Source> {
+        let resolved = registry.data.pairs.resolve(&self.training.data);
+        resolved.map_err(|error| Failure::from(error).within("training."))
+    }
+
+    fn resolved_datasets<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Sources> {
+        let resolve = |prefix: &str, source: &Source| {
+            let resolved = registry.data.datasets.resolve(source);
+            resolved.map_err(|error| Failure::from(error).within(format!("evaluation.{prefix}")))
+        };
+        Ok(match &self.evaluation.data {
+            Sources::One(source) => Sources::One(resolve("", source)?),
+            Sources::Named(sources) => {
+                let one = |(name, source): (&String, &NamedSource)| {
+                    Ok((name.clone(), NamedSource(resolve(&format!("{name}."), &source.0)?)))
+                };
+                Sources::Named(sources.iter().map(one).collect::<Outcome<_>>()?)
+            }
+        })
+    }
+
+    /// What the model and its aligner are, for its directory.
+    pub fn card(&self) -> Card {
+        Card { model: self.model.clone(), aligner: self.aligner.clone() }
+    }
+
+    /// The network.
+    ///
+    /// # Errors
+    /// If nobody knows its kind.
+    pub fn network<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Box<dyn NetworkConfig<T>>> {
+        Ok(registry.model.network(&self.model)?)
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// If nobody knows its kind.
+    pub fn loss<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Box<dyn LossConfig<T>>> {
+        Ok(registry.model.losses.build(&self.loss)?)
+    }
+
+    /// All that training depends on, as text: variants that agree on it have the same weights.
+    ///
+    /// # Errors
+    /// If nobody knows the aligner.
+    pub fn training_text<T: Tensor>(&self, seed: u64, registry: &Registry<T>) -> Outcome<String> {
+        #[derive(Serialize)]
+        struct Trained<'a> {
+            seed: u64,
+            model: &'a Choice,
+            aligner: Choice,
+            loss: &'a Choice,
+            training: &'a Training,
+        }
+        let aligner = self.aligner.without(registry.model.aligners.build(&self.aligner)?.evaluation_keys());
+        let trained = Trained { seed, model: &self.model, aligner, loss: &self.loss, training: &self.training };
+        toml::to_string_pretty(&trained).map_err(|error| Failure::input("settings", error))
+    }
+
+    /// The settings as a TOML file.
+    ///
+    /// # Errors
+    /// If a setting of an outside algorithm is nothing that TOML can hold.
+    pub fn to_toml(&self) -> Outcome<String> {
+        toml::to_string_pretty(self).map_err(|error| Failure::input("settings", error))
+    }
+}

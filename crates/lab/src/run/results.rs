@@ -1,0 +1,105 @@
+//! `results.json`: one row per variant and seed.
+
+use crate::experiment::Experiment;
+use crate::failure::{Failure, Outcome};
+use serde::{Deserialize, Serialize};
+use simseg_data::atomic;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Figures by name.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// One row of `results.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Name of the variant.
+    pub variant: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Figures by name; one that an image set does not have is left out.
+    pub metrics: Metrics,
+    /// Pairs per second of training.
+    pub train_images_per_second: f64,
+    /// Seconds of training.
+    pub seconds: f64,
+}
+
+/// `results.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// One per variant and seed.
+    pub rows: Vec<Row>,
+}
+
+impl Results {
+    /// A figure of a run.
+    pub fn value(&self, variant: &str, seed: u64, figure: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.variant == variant && row.seed == seed)?.metrics.get(figure).copied()
+    }
+
+    /// A figure of a variant for each of its seeds.
+    pub fn values(&self, variant: &str, figure: &str) -> Vec<f64> {
+        let rows = self.rows.iter().filter(|row| row.variant == variant);
+        rows.filter_map(|row| row.metrics.get(figure).copied()).collect()
+    }
+
+    /// All seeds, rising.
+    pub fn seeds(&self) -> Vec<u64> {
+        let mut seeds: Vec<u64> = self.rows.iter().map(|row| row.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        seeds
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn save(&self, out: &Path) -> Outcome {
+        save_json(&out.join("results.json"), self)
+    }
+}
+
+/// An expectation with its answer.
+pub struct Answer {
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was asked, of which seed, and what is missing.
+    pub text: String,
+}
+
+/// Every expectation with its answer: for each seed, or once if it is about means over seeds.
+pub fn answers(experiment: &Experiment, results: &Results) -> Vec<Answer> {
+    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let seeds = results.seeds();
+    let answer = |expectation: &crate::experiment::expect::Expectation, seed: Option<u64>| {
+        let value = |figure: &crate::experiment::expect::Figure| match seed {
+            Some(seed) if !figure.mean => results.value(&figure.variant, seed, &figure.name),
+            _ => mean(results.values(&figure.variant, &figure.name)),
+        };
+        let holds = expectation.holds(value);
+        let seed = match seed {
+            Some(seed) => format!("seed {seed}"),
+            None => format!("{} seeds", seeds.len()),
+        };
+        let missing = if holds.is_none() { ": no such figure" } else { "" };
+        Answer { holds: holds == Some(true), text: format!("{expectation} ({seed}{missing})") }
+    };
+    let all = experiment.expect.iter().flat_map(|expectation| match expectation.is_over_seeds() {
+        true => vec![answer(expectation, None)],
+        false => seeds.iter().map(|&seed| answer(expectation, Some(seed))).collect(),
+    });
+    all.collect()
+}
+
+/// Writes a value as JSON for people.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn save_json(path: &Path, value: &impl Serialize) -> Outcome {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::file(path, error))?;
+    Ok(atomic::write(path, (text + "\n").as_bytes())?)
+}

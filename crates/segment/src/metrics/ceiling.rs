@@ -1,0 +1,145 @@
+//! Resolution ceiling: the best mIoU that masks made of whole patches could reach. What is above it no choice of classes and no
+//! better features can win, only a finer grid.
+
+use super::{Case, Figure, Metric, Unit};
+use crate::map::Size;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use simseg_tensor::{Error, Result, Tensor};
+
+/// The metric.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolutionCeiling {}
+
+const FIGURES: [Figure; 1] = [Figure {
+    name: "resolution_ceiling",
+    heading: "resolution ceiling",
+    unit: Unit::Share,
+    about: "the best mIoU that masks of whole patches could reach",
+}];
+
+impl<T: Tensor> Metric<T> for ResolutionCeiling {
+    fn figures(&self) -> &'static [Figure] {
+        &FIGURES
+    }
+
+    fn observe(&self, case: &Case<'_, T>) -> Result<Value> {
+        let mut ceiling = Ceiling::new(case.classes);
+        ceiling.add(case.truth, case.size, case.view.image.grid)?;
+        super::observation(&ceiling.cells)
+    }
+
+    fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
+        let mut total = Ceiling::new(0);
+        for observed in observations {
+            let cells: Vec<Vec<Cell>> = super::observed(observed)?;
+            total.cells.resize(total.cells.len().max(cells.len()), vec![]);
+            total.cells.iter_mut().zip(cells).for_each(|(all, more)| all.extend(more));
+        }
+        Ok(vec![(!observations.is_empty()).then(|| total.miou())])
+    }
+}
+
+/// How many pixels of a class a patch holds, and how many others: `[inside, others]`.
+type Cell = [u32; 2];
+
+/// How many pixels of each class each patch holds, over a data set; asked for the best masks at the end.
+#[derive(Debug, Clone)]
+pub struct Ceiling {
+    classes: usize,
+    /// Per class, every patch that holds some of it.
+    cells: Vec<Vec<Cell>>,
+}
+
+impl Ceiling {
+    /// Nothing seen yet.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, cells: vec![vec![]; classes] }
+    }
+
+    /// Adds the true labels of one image under a grid of patches.
+    ///
+    /// # Errors
+    /// If sizes do not match or a label is out of range (255 is left out).
+    pub fn add(&mut self, labels: &[u8], size: Size, grid: Size) -> Result<()> {
+        if labels.len() != size.area() || grid.area() == 0 {
+            let (lhs, rhs) = (vec![labels.len()], vec![size.height, size.width, grid.height, grid.width]);
+            return Err(Error::Shape { op: "ceiling", lhs, rhs, rule: "labels of this size, and a grid" });
+        }
+        let mut counts = vec![0u32; grid.area() * self.classes];
+        for (p, &label) in labels.iter().enumerate().filter(|&(_, &label)| label != super::IGNORE) {
+            let (y, x) = (p / size.width, p % size.width);
+            let cell = (y * grid.height / size.height) * grid.width + x * grid.width / size.width;
+            let bound = self.classes;
+            let count = counts.get_mut(cell * bound + usize::from(label)).filter(|_| usize::from(label) < bound);
+            *count.ok_or(Error::Position { op: "ceiling", index: label.into(), bound })? += 1;
+        }
+        for cell in counts.chunks(self.classes) {
+            let total: u32 = cell.iter().sum();
+            for (class, &inside) in cell.iter().enumerate().filter(|&(_, &inside)| inside > 0) {
+                self.cells[class].push([inside, total - inside]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The mean over classes of the best IoU a union of patches can reach, each class on its own.
+    ///
+    /// Taking a patch with `a` pixels inside and `o` outside turns `I/U` into `(I+a)/(U+o)`, which is larger exactly if
+    /// `a/o > I/U`; so the best union takes the patches with `a/o` above its own IoU, found by iterating to the fixed
+    /// point (Dinkelbach 1967). Classes may share a patch, so this bounds what one label per patch can reach from above.
+    pub fn miou(&self) -> f64 {
+        let best = |cells: &Vec<Cell>| {
+            let truth: f64 = cells.iter().map(|cell| f64::from(cell[0])).sum();
+            let mut iou = 0.0;
+            loop {
+                let taken = cells.iter().filter(|&&[a, o]| f64::from(a) > iou * f64::from(o));
+                let (inside, outside) = taken.fold((0.0, 0.0), |(i, u), &[a, o]| (i + f64::from(a), u + f64::from(o)));
+                let better = inside / (truth + outside);
+                if better <= iou {
+                    return iou;
+                }
+                iou = better;
+            }
+        };
+        let seen: Vec<f64> = self.cells.iter().filter(|cells| !cells.is_empty()).map(best).collect();
+        seen.iter().sum::<f64>() / seen.len().max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_that_fit_the_grid_have_ceiling_one() {
+        let mut ceiling = Ceiling::new(2);
+        let (size, grid) = (Size { height: 2, width: 4 }, Size { height: 1, width: 2 });
+        ceiling.add(&[1, 1, 0, 0, 1, 1, 0, 0], size, grid).unwrap();
+        assert_eq!(ceiling.miou(), 1.0);
+    }
+
+    #[test]
+    fn the_ceiling_is_the_best_of_all_unions() {
+        // One row of 12 pixels, 4 patches of 3; class 1 covers 3, 2, 1 and 0 pixels of them.
+        let labels = [1, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0];
+        let (size, grid) = (Size { height: 1, width: 12 }, Size { height: 1, width: 4 });
+        let mut ceiling = Ceiling::new(2);
+        ceiling.add(&labels, size, grid).unwrap();
+        let best = |class: u8| {
+            (1..16u32)
+                .map(|union| {
+                    let inside = |p: usize| union >> (p / 3) & 1 == 1;
+                    let (mut i, mut u) = (0.0f64, 0.0f64);
+                    for (p, &label) in labels.iter().enumerate() {
+                        i += f64::from(u8::from(inside(p) && label == class));
+                        u += f64::from(u8::from(inside(p) || label == class));
+                    }
+                    i / u
+                })
+                .fold(0.0, f64::max)
+        };
+        assert!((ceiling.miou() - (best(0) + best(1)) / 2.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,176 @@
+//! How good is a label map? Counted over a whole data set, as the released code does.
+//!
+//! `IoU_c = Σ_images |pred = c ∧ true = c| / Σ_images |pred = c ∨ true = c|`; mIoU is the mean over the classes that occur
+//! in a prediction or in the truth. Background counts as a class; pixels whose truth is 255 are not looked at.
+
+use serde::{Deserialize, Serialize};
+use simseg_tensor::random;
+use simseg_tensor::{Error, Result};
+
+/// The label that says "do not look".
+pub const IGNORE: u8 = 255;
+
+/// Pixels of one class that were given one label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The true class.
+    pub truth: usize,
+    /// The label.
+    pub label: usize,
+    /// How many.
+    pub pixels: u64,
+}
+
+/// How often each true class (row) was given each label (column).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confusion {
+    classes: usize,
+    counts: Vec<u64>,
+}
+
+impl Confusion {
+    /// Nothing counted yet.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// Counts one image.
+    ///
+    /// # Errors
+    /// If sizes differ or a label is neither below the number of classes nor 255 (truth only).
+    pub fn add(&mut self, truth: &[u8], predicted: &[u8]) -> Result<()> {
+        if truth.len() != predicted.len() {
+            let rule = "as many predicted as true pixels";
+            return Err(Error::Shape { op: "confusion", lhs: vec![truth.len()], rhs: vec![predicted.len()], rule });
+        }
+        for (&t, &p) in truth.iter().zip(predicted).filter(|&(&t, _)| t != IGNORE) {
+            let worst = usize::from(t.max(p));
+            if worst >= self.classes {
+                return Err(Error::Position { op: "confusion", index: worst, bound: self.classes });
+            }
+            self.counts[usize::from(t) * self.classes + usize::from(p)] += 1;
+        }
+        Ok(())
+    }
+
+    /// Counts pixels of true class `t` labelled `p`.
+    ///
+    /// # Errors
+    /// If a label is out of range.
+    pub fn count_many(&mut self, t: usize, p: usize, pixels: u64) -> Result<()> {
+        if t.max(p) >= self.classes {
+            return Err(Error::Position { op: "confusion", index: t.max(p), bound: self.classes });
+        }
+        self.counts[t * self.classes + p] += pixels;
+        Ok(())
+    }
+
+    /// Adds the counts of another image or part of the data set.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+    }
+
+    /// Pixels of true class `t` labelled `p`.
+    pub fn count(&self, t: usize, p: usize) -> u64 {
+        self.counts[t * self.classes + p]
+    }
+
+    /// Intersection over union per class; `None` for a class that never occurs.
+    pub fn iou(&self) -> Vec<Option<f64>> {
+        let n = self.classes;
+        let one = |c: usize| {
+            let truth: u64 = (0..n).map(|p| self.count(c, p)).sum();
+            let predicted: u64 = (0..n).map(|t| self.count(t, c)).sum();
+            let union = truth + predicted - self.count(c, c);
+            (union > 0).then(|| self.count(c, c) as f64 / union as f64)
+        };
+        (0..n).map(one).collect()
+    }
+
+    /// Mean intersection over union; 0 if nothing was counted.
+    ///
+    /// ```
+    /// let mut counts = simseg_segment::metrics::Confusion::new(3);
+    /// counts.add(&[0, 0, 1, 255], &[0, 1, 1, 2])?;
+    /// assert_eq!(counts.miou(), 0.5); // background 1/2, class 1 1/2; class 2 was predicted only where nobody looks
+    /// # Ok::<(), simseg_tensor::Error>(())
+    /// ```
+    pub fn miou(&self) -> f64 {
+        let seen: Vec<f64> = self.iou().into_iter().flatten().collect();
+        seen.iter().sum::<f64>() / seen.len().max(1) as f64
+    }
+
+    /// Share of pixels labelled correctly.
+    pub fn pixel_accuracy(&self) -> f64 {
+        let right: u64 = (0..self.classes).map(|c| self.count(c, c)).sum();
+        right as f64 / self.counts.iter().sum::<u64>().max(1) as f64
+    }
+
+    /// All counts that are not zero, by true class, then by label.
+    pub fn pairs(&self) -> impl Iterator<Item = Pair> {
+        let n = self.classes;
+        let pair = move |i: usize| Pair { truth: i / n, label: i % n, pixels: self.counts[i] };
+        (0..n * n).map(pair).filter(|pair| pair.pixels > 0)
+    }
+
+    /// The most frequent mistakes, most pixels first.
+    pub fn worst_pairs(&self, most: usize) -> Vec<Pair> {
+        let mut pairs: Vec<Pair> = self.pairs().filter(|pair| pair.truth != pair.label).collect();
+        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.pixels));
+        pairs.truncate(most);
+        pairs
+    }
+}
+
+/// A 95% interval for the mIoU: images are drawn with replacement `rounds` times (Efron's percentile bootstrap).
+pub fn bootstrap(images: &[Confusion], rounds: usize, seed: u64) -> Option<(f64, f64)> {
+    let classes = images.first()?.classes;
+    let mut values: Vec<f64> = (0..rounds as u64)
+        .map(|round| {
+            let mut rng = random::stream(seed, "bootstrap", round);
+            let mut total = Confusion::new(classes);
+            for _ in images {
+                total.merge(&images[(random::uniform(&mut rng) * images.len() as f64) as usize]);
+            }
+            total.miou()
+        })
+        .collect();
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| values.get((share * (rounds.saturating_sub(1)) as f64).round() as usize).copied();
+    Some((at(0.025)?, at(0.975)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intersections_and_unions_are_summed_over_images() {
+        let mut counts = Confusion::new(2);
+        counts.add(&[1, 1, 0, 0], &[1, 0, 0, 0]).unwrap();
+        counts.add(&[1], &[1]).unwrap();
+        // class 1: 2 of 3; background: 2 of 3
+        assert_eq!(counts.iou(), [Some(2.0 / 3.0), Some(2.0 / 3.0)]);
+        assert_eq!(counts.pixel_accuracy(), 0.8);
+        assert_eq!(counts.worst_pairs(5), [Pair { truth: 1, label: 0, pixels: 1 }]);
+    }
+
+    #[test]
+    fn a_label_out_of_range_is_an_error() {
+        assert!(Confusion::new(2).add(&[0], &[2]).is_err());
+        assert!(Confusion::new(2).add(&[0], &[0, 0]).is_err());
+    }
+
+    #[test]
+    fn the_bootstrap_interval_holds_the_value_and_shrinks_for_equal_images() {
+        let image = |right: bool| {
+            let mut counts = Confusion::new(2);
+            counts.add(&[0, 1], if right { &[0, 1] } else { &[1, 0] }).unwrap();
+            counts
+        };
+        let mixed: Vec<_> = (0..40).map(|i| image(i % 2 == 0)).collect();
+        let (low, high) = bootstrap(&mixed, 200, 0).unwrap();
+        assert!(low < 1.0 / 3.0 && 1.0 / 3.0 < high, "{low} {high}");
+        assert_eq!(bootstrap(&vec![image(true); 5], 50, 0), Some((1.0, 1.0)));
+    }
+}

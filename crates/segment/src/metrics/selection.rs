@@ -1,0 +1,52 @@
+//! Which classes were drawn that are in the image? Precision and recall of the choice, whatever the masks look like.
+
+use super::{Case, Figure, Metric, Unit, share};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use simseg_tensor::{Result, Tensor};
+
+/// The metric; an observation is `[drawn rightly, drawn, present]`, background left out.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selected {}
+
+const FIGURES: [Figure; 3] = [
+    Figure {
+        name: "class_precision",
+        heading: "class precision",
+        unit: Unit::Share,
+        about: "classes drawn that are in the image",
+    },
+    Figure {
+        name: "class_recall",
+        heading: "class recall",
+        unit: Unit::Share,
+        about: "classes in the image that are drawn",
+    },
+    Figure {
+        name: "classes_drawn",
+        heading: "classes drawn",
+        unit: Unit::Count,
+        about: "classes drawn, background left out",
+    },
+];
+
+impl<T: Tensor> Metric<T> for Selected {
+    fn figures(&self) -> &'static [Figure] {
+        &FIGURES
+    }
+
+    fn observe(&self, case: &Case<'_, T>) -> Result<Value> {
+        let drawn: Vec<usize> = case.prediction.masks.iter().map(|mask| mask.class).collect();
+        let present = case.present.iter().filter(|&&class| class != 0);
+        let right = present.clone().filter(|class| drawn.contains(class)).count();
+        super::observation(&[right, drawn.len(), present.count()])
+    }
+
+    fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
+        let counts = observations.iter().map(super::observed::<[u64; 3]>).collect::<Result<Vec<_>>>()?;
+        let sum = |i: usize| counts.iter().map(|count| count[i]).sum::<u64>();
+        let (right, drawn, present) = (sum(0), sum(1), sum(2));
+        Ok(vec![share(right, drawn), share(right, present), share(drawn, counts.len() as u64)])
+    }
+}

@@ -1,0 +1,33 @@
+//! mIoU if the classes in every image were given: what is left if choosing them were perfect.
+
+use super::{Case, Figure, Metric, Unit, iou};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use simseg_tensor::{NoTap, Result, Tensor};
+
+/// The metric.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrueClasses {}
+
+const FIGURES: [Figure; 1] = [Figure {
+    name: "miou_true_classes",
+    heading: "mIoU, true classes given",
+    unit: Unit::Share,
+    about: "mIoU if the classes of every image were known",
+}];
+
+impl<T: Tensor> Metric<T> for TrueClasses {
+    fn figures(&self) -> &'static [Figure] {
+        &FIGURES
+    }
+
+    fn observe(&self, case: &Case<'_, T>) -> Result<Value> {
+        let given = case.segmenter.segment_given(case.view, case.objects, &mut NoTap)?;
+        iou::counts(case.truth, &given.labels, case.classes)
+    }
+
+    fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
+        Ok(vec![(!observations.is_empty()).then(|| iou::total(observations).map(|total| total.miou())).transpose()?])
+    }
+}

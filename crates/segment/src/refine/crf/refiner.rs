@@ -1,0 +1,103 @@
+//! The CRF as a refiner: a map is taken for a probability (paper and released code), the mask is closed afterwards.
+
+use super::{CrfParameters, Lattices};
+use crate::needs::Needs;
+use crate::refine::morphology::Closings;
+use crate::refine::{Canvas, MaskStep, Masks, Refiner};
+use serde::{Deserialize, Serialize};
+use simseg_tensor::Result;
+
+/// A dense CRF and what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Crf {
+    /// Who competes for a pixel.
+    pub labels: CrfLabels,
+    /// Which bytes of the image it sees.
+    pub image: CrfImage,
+    /// What happens to the mask afterwards.
+    pub closing: Closings,
+    /// Its kernels and iterations.
+    pub kernels: CrfParameters,
+}
+
+impl Default for Crf {
+    /// The released code.
+    fn default() -> Self {
+        Self {
+            labels: CrfLabels::ClassOrRest,
+            image: CrfImage::Truncated,
+            closing: Closings::AsExecuted,
+            kernels: CrfParameters::default(),
+        }
+    }
+}
+
+/// Who competes for a pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrfLabels {
+    /// One CRF per class: the class, with probability `p`, or the rest, with `1 − p` (paper and released code).
+    ClassOrRest,
+    /// One CRF for all: every class with its `p` and the background with `1 − max p`, divided by their sum.
+    Joint,
+}
+
+/// Which bytes of the image the CRF sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrfImage {
+    /// Those of the resized image.
+    Exact,
+    /// Those that come back from the normalised pixels, `⌊255·(x·std + mean)⌋`: often one less (released code).
+    Truncated,
+}
+
+impl Refiner for Crf {
+    fn needs(&self) -> Needs {
+        Needs { truncated: self.image == CrfImage::Truncated, ..Needs::default() }
+    }
+
+    fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> Result<Masks> {
+        if maps.is_empty() {
+            return Ok(Masks::default());
+        }
+        let lattices = Lattices::new(canvas.rgb, canvas.size.height, canvas.size.width, &self.kernels)?;
+        let said = match self.labels {
+            CrfLabels::ClassOrRest => class_or_rest(&lattices, maps)?,
+            CrfLabels::Joint => joint(&lattices, canvas.size.area(), maps)?,
+        };
+        let close = |mask: &Vec<u8>| match self.closing.closing() {
+            Some(closing) => closing.apply(mask, canvas.size.height, canvas.size.width),
+            None => Ok(mask.clone()),
+        };
+        let last = said.iter().map(close).collect::<std::result::Result<_, _>>()?;
+        Ok(Masks { last, steps: vec![MaskStep { name: "crf", masks: said }] })
+    }
+}
+
+/// One CRF per class, the class against the rest.
+fn class_or_rest(lattices: &Lattices, maps: &[Vec<f32>]) -> Result<Vec<Vec<u8>>> {
+    let maps: Vec<&[f32]> = maps.iter().map(Vec::as_slice).collect();
+    let marginals = lattices.infer(&maps)?;
+    Ok(marginals.iter().map(|q| q.iter().map(|&q| u8::from(q > 0.5)).collect()).collect())
+}
+
+/// One CRF for all classes and the background, on `n` pixels.
+fn joint(lattices: &Lattices, n: usize, maps: &[Vec<f32>]) -> Result<Vec<Vec<u8>>> {
+    let labels = maps.len() + 1;
+    let mut energies = vec![0.0f32; labels * n]; // [1 + k, h·w]
+    for pixel in 0..n {
+        let values = || maps.iter().map(|map| map[pixel].clamp(0.0, 1.0));
+        let rest = 1.0 - values().fold(0.0, f32::max);
+        let sum = rest + values().sum::<f32>(); // at least 1: the rest with the largest
+        for (label, p) in std::iter::once(rest).chain(values()).enumerate() {
+            energies[label * n + pixel] = -(p / sum + 1e-8).ln();
+        }
+    }
+    let q = lattices.infer_multi(&energies, labels)?; // [1 + k, h·w]
+    let first =
+        |pixel: usize| (1..labels).fold(0, |best, l| if q[l * n + pixel] > q[best * n + pixel] { l } else { best });
+    let winner: Vec<usize> = (0..n).map(first).collect();
+    Ok((1..labels).map(|label| winner.iter().map(|&w| u8::from(w == label)).collect()).collect())
+}

@@ -1,0 +1,19 @@
+//! Local evidence instead of the pooled vector: `score_c = max_p f̂_p·û_c`, as TagCLIP ranks classes (Lin et al. 2024).
+
+use super::ClassScore;
+use crate::features::View;
+use crate::map::patch_scores;
+use serde::{Deserialize, Serialize};
+use simseg_tensor::{Ops, Result, Tensor};
+
+/// The best patch of the image for each class.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BestPatch {}
+
+impl<T: Tensor> ClassScore<T> for BestPatch {
+    fn scores(&self, View { image, bank, .. }: View<'_, T>) -> Result<Vec<f32>> {
+        let best = patch_scores(&image.patches, &bank.embeddings)?.max(1)?; // [r, n] → [r, 1]
+        Ok(bank.best_per_class(&best.to_f32()?))
+    }
+}

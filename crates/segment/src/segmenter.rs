@@ -1,0 +1,58 @@
+//! From the features of an image and of the classes to a label map.
+
+pub mod simseg;
+pub mod per_pixel;
+
+pub use per_pixel::PerPixel;
+pub use simseg::{SimSeg, SimSegConfig};
+
+use crate::compose::ClassMask;
+use crate::features::View;
+use crate::map::Size;
+use crate::needs::Needs;
+use crate::score::ClassScore;
+use simseg_model::Aligner;
+use simseg_tensor::{Result, Tap, Tensor};
+
+/// A label map and how it came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segmentation {
+    /// One class per pixel, `[h, w]`, 0 is background.
+    pub labels: Vec<u8>,
+    /// Size of `labels`.
+    pub size: Size,
+    /// One score per class.
+    pub scores: Vec<f32>,
+    /// What they were held against; NaN for rules without a threshold.
+    pub threshold: f32,
+    /// The classes found in the image, by falling score, with their maps and masks at the input's size.
+    pub masks: Vec<ClassMask>,
+}
+
+/// Turns features into a label map.
+pub trait Segmenter<T: Tensor>: Send + Sync {
+    /// What it wants to see.
+    fn needs(&self, aligner: &dyn Aligner<T>) -> Needs;
+
+    /// How it scores classes, and so how their prompts are combined.
+    fn score(&self) -> &dyn ClassScore<T>;
+
+    /// Segments one image. Implementers show every intermediate to `tap` under the names of the trace file.
+    ///
+    /// # Errors
+    /// If shapes do not fit, or the tap fails.
+    fn segment(&self, view: View<'_, T>, tap: &mut dyn Tap<T>) -> Result<Segmentation>;
+
+    /// The same, but the classes in the image are given (0, the background, is passed over): what would remain wrong if choosing
+    /// them were perfect.
+    ///
+    /// # Errors
+    /// As [`Self::segment`].
+    fn segment_given(&self, view: View<'_, T>, classes: &[usize], tap: &mut dyn Tap<T>) -> Result<Segmentation>;
+
+    /// Maps of some classes at the input's size, `[h·w]` each: large where the class is.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    fn maps(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>>;
+}

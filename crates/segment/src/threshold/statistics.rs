@@ -1,0 +1,118 @@
+//! The rule of the paper: `θ = μ + k·σ` over the best scores (§3.3; table 6 varies k).
+
+use super::{Selection, Threshold, keep};
+use serde::{Deserialize, Serialize};
+
+/// How many of the best scores the statistics see; in a recipe a number, or `upper-half`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "CountOrWord", into = "CountOrWord")]
+pub enum TopN {
+    /// The better half of the classes (paper), rounded down.
+    UpperHalf,
+    /// This many (released code: 10, or 30 for Pascal Context), or all if there are fewer.
+    First(usize),
+}
+
+/// [`TopN`] as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum CountOrWord {
+    Count(usize),
+    Word(String),
+}
+
+impl From<TopN> for CountOrWord {
+    fn from(top_n: TopN) -> Self {
+        match top_n {
+            TopN::UpperHalf => Self::Word("upper-half".into()),
+            TopN::First(n) => Self::Count(n),
+        }
+    }
+}
+
+impl TryFrom<CountOrWord> for TopN {
+    type Error = String;
+
+    fn try_from(written: CountOrWord) -> Result<Self, String> {
+        match written {
+            CountOrWord::Count(n) if n >= 2 => Ok(Self::First(n)),
+            CountOrWord::Word(word) if word == "upper-half" => Ok(Self::UpperHalf),
+            CountOrWord::Count(n) => Err(format!("top_n = {n}; expected at least 2, a deviation needs two scores")),
+            CountOrWord::Word(word) => Err(format!("top_n = `{word}`; expected a number or `upper-half`")),
+        }
+    }
+}
+
+/// The two estimates of a standard deviation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Std {
+    /// Divides by `n − 1`, as `torch.std` does.
+    Unbiased,
+    /// Divides by `n`.
+    Population,
+}
+
+/// `θ = μ + k·σ` over the best scores.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statistics {
+    /// Standard deviations above the mean.
+    pub k: f64,
+    /// How many of the best scores count.
+    pub top_n: TopN,
+    /// Which standard deviation.
+    pub std: Std,
+    /// Whether class 0 takes part in the statistics.
+    pub background: bool,
+}
+
+impl Statistics {
+    /// `θ` for these scores.
+    ///
+    /// ```
+    /// use simseg_segment::threshold::statistics::{Statistics, Std, TopN};
+    /// let rule = Statistics { k: 1.0, top_n: TopN::First(2), std: Std::Population, background: true };
+    /// // The best two are 3 and 1: mean 2, standard deviation 1.
+    /// assert_eq!(rule.threshold(&[0.0, 1.0, 3.0]), 3.0);
+    /// ```
+    pub fn threshold(&self, scores: &[f32]) -> f32 {
+        let counted = if self.background { scores } else { scores.get(1..).unwrap_or(&[]) };
+        let mut best: Vec<f64> = counted.iter().map(|&score| f64::from(score)).collect();
+        best.sort_by(|a, b| b.total_cmp(a));
+        let n = match self.top_n {
+            TopN::UpperHalf => (best.len() / 2).max(2),
+            TopN::First(n) => n,
+        };
+        best.truncate(n);
+        let count = best.len() as f64;
+        let mean = best.iter().sum::<f64>() / count;
+        let squares = best.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+        let variance = match self.std {
+            Std::Unbiased => squares / (count - 1.0),
+            Std::Population => squares / count,
+        };
+        (mean + self.k * variance.sqrt()) as f32
+    }
+}
+
+impl Threshold for Statistics {
+    fn select(&self, scores: &[f32]) -> Selection {
+        let threshold = self.threshold(scores);
+        keep(scores, threshold, |c| scores[c] >= threshold)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_released_rule_by_hand() {
+        // Best three: 4, 2, 0 → mean 2, unbiased σ = 2 → θ = 4.
+        let rule = Statistics { k: 1.0, top_n: TopN::First(3), std: Std::Unbiased, background: true };
+        let scores = [0.0, 2.0, 4.0, -7.0];
+        assert_eq!(rule.threshold(&scores), 4.0);
+        assert_eq!(rule.select(&scores).classes, [2]);
+    }
+}

@@ -1,0 +1,44 @@
+//! Text-supervised semantic segmentation for users: open a model, name what to look for, get a label map.
+//!
+//! ```no_run
+//! let model = simseg::Model::open("model")?;
+//! let words = model.words(["cat", "dog", "sofa"])?;
+//! let picture = simseg::Picture::load("photo.jpg".as_ref())?;
+//! let found = model.segment(&picture, &words)?;
+//! for class in &found.found {
+//!     println!("{}: {:.0}% of the pixels", class.name, 100.0 * class.share);
+//! }
+//! picture.overlay(&found.labels).save("photo.overlay.png".as_ref())?;
+//! # Ok::<(), simseg::Error>(())
+//! ```
+//!
+//! Reading order: [`model`] (open, segment), [`words`] and [`features`] (how words and pictures reach the network), [`recipe`]
+//! (every switch, named), [`registry`] (what can be chosen by name, and how a crate outside adds to it), [`directory`] (model
+//! directories), [`cache`] (class embeddings on disk), [`settings`] (TOML with helpful errors), [`watch`] (progress and
+//! cancellation), [`error`].
+
+pub mod error;
+pub mod watch;
+pub mod settings;
+pub mod registry;
+pub mod recipe;
+pub mod directory;
+pub mod model;
+pub mod words;
+pub mod features;
+#[cfg(feature = "fs")]
+pub mod cache;
+
+#[cfg(feature = "fs")]
+pub use cache::Cache;
+pub use directory::{Card, Loaded};
+pub use error::{Error, Result};
+pub use model::{Found, Model, Segmented};
+pub use recipe::Recipe;
+pub use registry::{Extension, Registry};
+pub use simseg_data::Picture;
+pub use simseg_data::picture::Labels;
+pub use simseg_registry::Choice;
+pub use simseg_segment::ClassList;
+pub use watch::{Unwatched, Watch};
+pub use words::Words;

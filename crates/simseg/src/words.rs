@@ -1,0 +1,106 @@
+//! Words to class embeddings: `"cat"` → 80 prompts → tokens → pooled → combined → one row of the class bank.
+
+use crate::watch::{self, Unwatched, Watch};
+use crate::{Error, Model, Result};
+use simseg_model::{Side, TokenBatch, Tokens};
+use simseg_segment::{ClassBank, ClassList, Encoded};
+use simseg_tensor::{NoTap, Tensor};
+
+/// Classes that a model looks for: their words, and their embeddings under its recipe.
+#[derive(Debug, Clone)]
+pub struct Words<T: Tensor> {
+    /// The words; class 0 is the background.
+    pub list: ClassList,
+    /// The embeddings.
+    pub bank: ClassBank<T>,
+}
+
+impl<T: Tensor> Model<T> {
+    /// Embeds words, one class each; `"cat | kitten"` gives a class several. Class 0 is the background: it is put in front
+    /// unless the first word is `background`.
+    ///
+    /// # Errors
+    /// If there is no word, or one occurs twice.
+    pub fn words<W: AsRef<str>>(&self, words: impl IntoIterator<Item = W>) -> Result<Words<T>> {
+        let mut lines: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let is_background =
+            |line: &String| line.split('|').next().unwrap_or_default().trim().eq_ignore_ascii_case("background");
+        if !lines.first().is_some_and(is_background) {
+            lines.insert(0, "background".to_owned());
+        }
+        self.classes(ClassList::parse(&lines.join("\n"))?)
+    }
+
+    /// Embeds a class list.
+    ///
+    /// # Errors
+    /// If the model fails.
+    pub fn classes(&self, list: ClassList) -> Result<Words<T>> {
+        self.classes_watched(list, &mut Unwatched)
+    }
+
+    /// The same, telling how many words are done.
+    ///
+    /// # Errors
+    /// If the model fails, or [`Error::Cancelled`].
+    pub fn classes_watched(&self, list: ClassList, watch: &mut dyn Watch) -> Result<Words<T>> {
+        let templates = self.recipe().prompts.templates.lines()?;
+        let needs = self.segmenter().needs(self.aligner());
+        let of = (0..list.len()).map(|class| list.words(class).len()).sum();
+        let (mut done, mut stopped) = (0, None);
+        let bank = ClassBank::build(&list, &templates, self.segmenter().score(), needs.prompts, |prompts| {
+            if let Err(error) = watch::step(watch, done, of) {
+                stopped = Some(error);
+                return Err(simseg_tensor::Error::setting("words", "cancelled"));
+            }
+            done += 1;
+            let tokens = self.prompt_tokens(prompts)?;
+            let pooled = self.aligner().pool(Side::Text, &tokens)?;
+            Ok(Encoded { tokens, pooled })
+        });
+        match (stopped, bank) {
+            (Some(error), _) => Err(error),
+            (None, bank) => Ok(Words { list, bank: bank? }),
+        }
+    }
+
+    /// Pooled, normalised embeddings `[p, e]` of sentences; the recipe's prompt settings hold for them all.
+    ///
+    /// # Errors
+    /// If the model fails.
+    pub fn embed(&self, sentences: &[String]) -> Result<T> {
+        Ok(self.aligner().pool(Side::Text, &self.prompt_tokens(sentences)?)?)
+    }
+
+    /// Projected tokens `[p, m, e]` of sentences, with their lengths.
+    ///
+    /// # Errors
+    /// If the model fails.
+    pub fn prompt_tokens(&self, sentences: &[String]) -> simseg_tensor::Result<Tokens<T>> {
+        use simseg_model::pool::Padding;
+        let prompts = &self.recipe().prompts;
+        let most = prompts.max_tokens.min(self.network_config().positions());
+        let encode = |sentence: &String| self.tokenizer().encode(sentence, most);
+        let ids: Vec<Vec<u32>> = sentences
+            .iter()
+            .map(encode)
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|error| simseg_tensor::Error::setting("prompts", error.to_string()))?;
+        // True lengths: padding is hidden from attention and pooling, so it would only cost time …
+        let padded = match prompts.padding {
+            Padding::Compete => most, // … except where it takes part.
+            _ => 0,
+        };
+        let batch = TokenBatch::new(&ids, self.tokenizer().pad(), padded)?;
+        self.network().encode_text(&batch, &mut NoTap)
+    }
+}
+
+/// A class file: one class a line, the background first; `cat | kitten` gives a class several words.
+///
+/// # Errors
+/// One line that names the file and what is wrong in it.
+#[cfg(feature = "fs")]
+pub fn class_file(path: &std::path::Path) -> Result<ClassList> {
+    ClassList::parse(&crate::settings::read_text(path)?).map_err(|error| Error::file(path, error))
+}
