@@ -9,9 +9,7 @@ use simseg_model::bert::{Bert, BertConfig};
 use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::{LodaConfig, Padding};
 use simseg_model::vit::{Vit, VitConfig};
-use simseg_model::{
-    Encoder, ModelRegistry, Network as _, Parameters, Side, Stage, TokenBatch, Tokens, nce,
-};
+use simseg_model::{Encoder, ModelRegistry, Network as _, Parameters, Side, Stage, TokenBatch, Tokens, nce};
 use simseg_registry::Choice;
 use simseg_segment::map::{Size, Upsample};
 use simseg_segment::{ClassBank, ImageFeatures, SegmentRegistry, SimSegConfig, View};

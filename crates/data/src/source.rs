@@ -1,12 +1,7 @@
 //! Where data comes from, by name: `{ kind = "captions", file = "captions.csv", images = "photos" }`.
 
-use crate::datasets::Dataset;
-use crate::datasets::drawn::Scenes;
-#[cfg(feature = "fs")]
-use crate::datasets::{coco, context, folder, voc};
-use crate::pairs::Pairs;
-#[cfg(feature = "fs")]
-use crate::pairs::captions::CaptionFile;
+use crate::datasets::{self, Dataset};
+use crate::pairs::{self, Pairs};
 use simseg_registry::{Choice, Error, Kinds};
 
 /// A source as a settings file has it: its kind, and the settings of that kind.
@@ -26,17 +21,11 @@ pub struct DataRegistry {
 
 impl DataRegistry {
     /// What this crate brings.
-    #[rustfmt::skip]
     pub fn built_in() -> Self {
-        let mut pairs = Kinds::<dyn Pairs, Seed>::new("data");
-        pairs.add_composed("scenes", "the small world, drawn", |scenes: Scenes, seed: &Seed| Ok(Box::new(scenes.draw(seed.0).map_err(Error::build)?)));
-
-        let mut datasets = Kinds::<dyn Dataset, Seed>::new("data");
-        // Training seeds are small numbers; the complement is far from all of them.
-        datasets.add_composed("scenes", "the small world, drawn from the complement of the run's seed", |scenes: Scenes, seed: &Seed| Ok(Box::new(scenes.draw(!seed.0).map_err(Error::build)?)));
-        #[cfg(feature = "fs")]
-        on_disk(&mut pairs, &mut datasets);
-        Self { pairs, datasets }
+        let mut registry = Self { pairs: Kinds::new("data"), datasets: Kinds::new("data") };
+        datasets::register(&mut registry);
+        pairs::register(&mut registry);
+        registry
     }
 
     /// Opens images with captions.
@@ -56,15 +45,4 @@ impl DataRegistry {
         let dataset = self.datasets.build_in(source, &Seed(seed))?;
         if dataset.is_empty() { Err(Error::setting("data", "no images in it")) } else { Ok(dataset) }
     }
-}
-
-/// What lies in files.
-#[cfg(feature = "fs")]
-#[rustfmt::skip]
-fn on_disk(pairs: &mut Kinds<dyn Pairs, Seed>, datasets: &mut Kinds<dyn Dataset, Seed>) {
-    pairs.add("captions", "a caption file and a folder of images", |file: CaptionFile| Ok(Box::new(file.open().map_err(Error::build)?)));
-    datasets.add("voc2012", "PASCAL VOC 2012, validation split", |place: voc::Root| Ok(Box::new(voc::voc2012(&place.root).map_err(Error::build)?)));
-    datasets.add("context", "PASCAL Context, 59 classes", |place: voc::Root| Ok(Box::new(context::context(&place.root).map_err(Error::build)?)));
-    datasets.add("coco-object", "COCO 2017, 80 things", |place: voc::Root| Ok(Box::new(coco::coco_object(&place.root).map_err(Error::build)?)));
-    datasets.add("folder", "images/ and labels/*.png of the same stem", |own: folder::Folder| Ok(Box::new(folder::folder(&own.root, own.classes.as_deref()).map_err(Error::build)?)));
 }

@@ -1,9 +1,9 @@
 //! Data sets in their published layouts, a few pixels large.
 
 use simseg_data::datasets::{Dataset, coco, context, drawn::Drawn, folder::folder, mask, voc};
+use simseg_data::pairs::captions::{Columns, captions};
 use simseg_data::picture::{Labels, Picture};
 use simseg_data::scenes::export::export;
-use simseg_data::pairs::captions::{Columns, captions};
 use simseg_data::{DataRegistry, SceneConfig, Source, World};
 use std::path::Path;
 
@@ -174,7 +174,10 @@ fn a_folder_that_does_not_pair_up_is_an_error() {
     assert!(message(folder(root, None)).contains("classes.txt"));
     text(&root.join("classes.txt"), "background\ncat | kitten\n");
     let read = folder(root, None).unwrap();
-    assert_eq!((read.classes(), &read.class_lines()[1][..]), (&["background".into(), "cat".into()][..], "cat | kitten"));
+    assert_eq!(
+        (read.classes(), &read.class_lines()[1][..]),
+        (&["background".into(), "cat".into()][..], "cat | kitten")
+    );
     labels(&root.join("labels/b.png"), 1, &[1]);
     assert!(message(folder(root, classes())).contains("images/b.png"));
     picture(&root.join("images/b.png"), 1, 1, 0);

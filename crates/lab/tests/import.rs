@@ -2,8 +2,8 @@
 //! compute with them), and on what is no whole checkpoint.
 
 use safetensors::SafeTensors;
-use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg::Model;
+use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::TokenBatch;
 use simseg_tensor::random::{self, ChaCha8Rng};
 use simseg_tensor::{Ops, Tap, Tensor};

@@ -9,6 +9,7 @@
 
 use crate::parameters::Parameters;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::{Error, Ops, Parameter, Result, Tensor};
 
 /// A loss: how the similarities of a batch become one number.
@@ -122,4 +123,9 @@ pub fn info_nce<T: Tensor>(similarity: &T, temperature: &T, smoothing: f64) -> R
     let images = diagonal_cross_entropy(&logits, smoothing)?;
     let captions = diagonal_cross_entropy(&logits.t()?, smoothing)?;
     images.add(&captions)?.scale(0.5)
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn LossConfig<T>>) {
+    kinds.add("info-nce", "symmetric InfoNCE with a temperature", |config: InfoNce| Ok(Box::new(config)));
 }

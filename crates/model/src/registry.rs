@@ -1,12 +1,12 @@
-//! Encoders, networks, aligners and losses by name: one line each.
+//! Encoders, networks, aligners and losses by name.
 
 use crate::bert::BertConfig;
 use crate::clip::ClipConfig;
 use crate::dual::DualConfig;
 use crate::encoder::{ImageEncoderConfig, TextEncoderConfig};
-use crate::nce::{InfoNce, LossConfig};
+use crate::nce::{self, LossConfig};
 use crate::network::NetworkConfig;
-use crate::pool::{AlignerConfig, Dense, Holistic, LodaConfig};
+use crate::pool::{self, AlignerConfig};
 use crate::vit::VitConfig;
 use simseg_registry::{Choice, Error, Kinds};
 use simseg_tensor::Tensor;
@@ -49,12 +49,10 @@ impl<T: Tensor> ModelRegistry<T> {
         networks.add("clip", "CLIP in OpenAI's layout", |config: ClipConfig| Ok(Box::new(config)));
 
         let mut aligners = Kinds::<dyn AlignerConfig<T>>::new("aligner");
-        aligners.add("holistic", "[CLS] token to [CLS] token", |config: Holistic| Ok(Box::new(config)));
-        aligners.add("dense", "mean over all patches, mean over all words", |config: Dense| Ok(Box::new(config)));
-        aligners.add("loda", "mean of the top-k responses per channel", |config: LodaConfig| Ok(Box::new(config)));
+        pool::register(&mut aligners);
 
         let mut losses = Kinds::<dyn LossConfig<T>>::with_default("loss", "info-nce");
-        losses.add("info-nce", "symmetric InfoNCE with a temperature", |config: InfoNce| Ok(Box::new(config)));
+        nce::register(&mut losses);
 
         Self { encoders: Encoders { image, text }, networks, aligners, losses }
     }

@@ -7,8 +7,7 @@ use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::{Dense, Holistic, Loda, Padding};
 use simseg_model::vit::{Vit, VitConfig, bicubic, patchify};
 use simseg_model::{
-    Aligner, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Side, TokenBatch,
-    Tokens,
+    Aligner, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Side, TokenBatch, Tokens,
 };
 use simseg_registry::Choice;
 use simseg_tensor::{Error, NoTap, Ops, Parameter, Tensor};

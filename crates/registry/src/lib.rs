@@ -23,6 +23,8 @@
 //! # Ok::<(), simseg_registry::Error>(())
 //! ```
 
+#[macro_use]
+mod family;
 pub mod choice;
 pub mod kinds;
 pub mod nearest;

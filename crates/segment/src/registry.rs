@@ -1,10 +1,10 @@
-//! Score rules, thresholds, refiners, segmenters and metrics by name: one line each.
+//! Score rules, thresholds, refiners, segmenters and metrics by name. Each registers itself in its own file.
 
-use crate::metrics::{Iou, Metric, Pointing, ResolutionCeiling, Selected, TrueClasses};
-use crate::refine::{AveragedCut, Crf, Cut, Refiner};
-use crate::score::{AlignerScore, BestPatch, ClassScore, Pooled};
-use crate::segmenter::{PerPixel, Segmenter, SimSegConfig};
-use crate::threshold::{Best, Calibrated, Fixed, Oracle, Otsu, Softmax, Statistics, Threshold};
+use crate::metrics::{self, Metric};
+use crate::refine::{self, Refiner};
+use crate::score::{self, ClassScore};
+use crate::segmenter::{self, Segmenter};
+use crate::threshold::{self, Threshold};
 use simseg_registry::{Choice, Error, Kinds};
 use simseg_tensor::Tensor;
 
@@ -33,38 +33,17 @@ const COMPOSED: &str = "simseg";
 
 impl<T: Tensor> SegmentRegistry<T> {
     /// What this crate brings.
-    #[rustfmt::skip]
     pub fn built_in() -> Self {
         let mut scores = Kinds::<dyn ClassScore<T>>::with_default("score", "aligner");
-        scores.add("aligner", "what training compared", |rule: AlignerScore| Ok(Box::new(rule)));
-        scores.add("pooled", "cosine of the pooled image and the class", |rule: Pooled| Ok(Box::new(rule)));
-        scores.add("best-patch", "cosine of the best patch and the class", |rule: BestPatch| Ok(Box::new(rule)));
-
+        score::register(&mut scores);
         let mut thresholds = Kinds::<dyn Threshold>::new("threshold");
-        thresholds.add("statistics", "mean + k standard deviations of the best scores", |rule: Statistics| Ok(Box::new(rule)));
-        thresholds.add("fixed", "a score", |rule: Fixed| Ok(Box::new(rule)));
-        thresholds.add("softmax", "a probability over all classes", |rule: Softmax| Ok(Box::new(rule)));
-        thresholds.add("best", "a number of classes", |rule: Best| Ok(Box::new(rule)));
-        thresholds.add("otsu", "the split with the largest variance between groups", |rule: Otsu| Ok(Box::new(rule)));
-        thresholds.add("calibrated", "a score for each class (simseg calibrate)", |rule: Calibrated| Ok(Box::new(rule)));
-        thresholds.add("oracle", "these classes", |rule: Oracle| Ok(Box::new(rule)));
-
+        threshold::register(&mut thresholds);
         let mut refiners = Kinds::<dyn Refiner>::new("refine");
-        refiners.add("cut", "every pixel above a level", |refiner: Cut| Ok(Box::new(refiner)));
-        refiners.add("crf", "a dense CRF, and a closing", |refiner: Crf| Ok(Box::new(refiner)));
-        refiners.add("pamr", "averaged along colours, then cut", |refiner: AveragedCut| Ok(Box::new(refiner)));
-
+        refine::register(&mut refiners);
         let mut segmenters = Kinds::<dyn Segmenter<T>, Parts<T>>::with_default("segmentation", COMPOSED);
-        segmenters.add_composed(COMPOSED, "choose classes, map, refine, compose (the paper)", |config: SimSegConfig, parts: &Parts<T>| Ok(Box::new(config.build(parts)?)));
-        segmenters.add("per-pixel", "the most probable class of every pixel (MaskCLIP, SCLIP)", |config: PerPixel| Ok(Box::new(config)));
-
+        segmenter::register(&mut segmenters);
         let mut metrics = Kinds::<dyn Metric<T>>::new("metrics");
-        metrics.add("iou", "intersection over union", |metric: Iou| Ok(Box::new(metric)));
-        metrics.add("true-classes", "the same with the classes of every image given", |metric: TrueClasses| Ok(Box::new(metric)));
-        metrics.add("pointing", "the pointing game", |metric: Pointing| Ok(Box::new(metric)));
-        metrics.add("ceiling", "what the patch grid allows", |metric: ResolutionCeiling| Ok(Box::new(metric)));
-        metrics.add("selection", "precision and recall of the classes drawn", |metric: Selected| Ok(Box::new(metric)));
-
+        metrics::register(&mut metrics);
         Self { parts: Parts { scores, thresholds, refiners }, segmenters, metrics }
     }
 

@@ -7,9 +7,12 @@
 
 use super::files::{Files, Paths, files, locate, relabel_all, stem};
 use super::owned;
+use crate::datasets::voc::Root;
 use crate::picture::Labels;
+use crate::source::DataRegistry;
 use crate::{Error, Result};
 use rayon::prelude::*;
+use simseg_registry::Error as BuildError;
 use std::path::Path;
 
 /// COCO's names of the 80 things, background first.
@@ -95,6 +98,13 @@ pub fn convert(root: &Path, progress: impl Fn(usize) + Sync) -> Result<usize> {
         Ok(())
     })?;
     Ok(maps.len())
+}
+
+/// Adds it to the sources.
+pub fn register(registry: &mut DataRegistry) {
+    registry.datasets.add("coco-object", "COCO 2017, 80 things", |place: Root| {
+        Ok(Box::new(coco_object(&place.root).map_err(BuildError::build)?))
+    });
 }
 
 #[cfg(test)]

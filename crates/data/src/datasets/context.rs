@@ -8,10 +8,13 @@
 
 use super::files::{Files, locate, stem};
 use super::{mask, voc};
+use crate::datasets::voc::Root;
 use crate::picture::Labels;
+use crate::source::DataRegistry;
 use crate::{Error, Result, atomic};
 use rayon::prelude::*;
 use serde::Deserialize;
+use simseg_registry::Error as BuildError;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
@@ -147,4 +150,11 @@ fn labels(image: &Image, annotations: &[&Annotation]) -> std::result::Result<Lab
     let values: std::result::Result<Vec<u8>, _> = map.iter().map(|&c| label(c).map_err(|_| c)).collect();
     let values = values.map_err(|c| format!("category {c}, which is none of the 59 and background"))?;
     Ok(Labels { width, height, values })
+}
+
+/// Adds it to the sources.
+pub fn register(registry: &mut DataRegistry) {
+    registry.datasets.add("context", "PASCAL Context, 59 classes", |place: Root| {
+        Ok(Box::new(context(&place.root).map_err(BuildError::build)?))
+    });
 }

@@ -3,9 +3,11 @@
 use super::{Dataset, Item};
 use crate::pairs::{Pair, Pairs};
 use crate::picture::{Labels, Picture};
+use crate::source::{DataRegistry, Seed};
 use crate::{Error, Result, SceneConfig, World};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use simseg_registry::Error as BuildError;
 
 /// The settings of `kind = "scenes"`: how many, of which seed, and the fields of [`SceneConfig`] beside them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,13 +27,13 @@ impl TryFrom<Map<String, Value>> for Scenes {
     fn try_from(mut map: Map<String, Value>) -> std::result::Result<Self, String> {
         let own = ["count", "seed"].map(|key| map.remove(key));
         let [count, seed] = own.map(|value| value.map(|value| value.as_u64().ok_or(value)).transpose());
-        let number = |key: &str, value: Value| format!("{key}: expected a whole number, found {value}");
-        let count = count.map_err(|value| number("count", value))?.ok_or("count: expected the number of scenes")?;
-        let seed = seed.map_err(|value| number("seed", value))?;
         let world = SceneConfig::deserialize(Value::Object(map)).map_err(|error| {
             // The two keys that are taken out before are known, too.
             error.to_string().replacen("expected one of ", "expected one of `count`, `seed`, ", 1)
         })?;
+        let number = |key: &str, value: Value| format!("{key}: expected a whole number, found {value}");
+        let count = count.map_err(|value| number("count", value))?.ok_or("count: expected the number of scenes")?;
+        let seed = seed.map_err(|value| number("seed", value))?;
         world.check().map_err(|error| error.to_string())?;
         if count == 0 {
             return Err("count: at least one scene".into());
@@ -130,6 +132,21 @@ impl Pairs for Drawn {
     fn words(&self) -> Option<Vec<String>> {
         Some(super::owned(&World::words()))
     }
+}
+
+type Built<M> = std::result::Result<Box<M>, BuildError>;
+
+/// Adds it to the sources.
+pub fn register(registry: &mut DataRegistry) {
+    let pairs = |scenes: Scenes, seed: &Seed| -> Built<dyn Pairs> {
+        Ok(Box::new(scenes.draw(seed.0).map_err(BuildError::build)?))
+    };
+    registry.pairs.add_composed("scenes", "the small world, drawn", pairs);
+    // Training seeds are small numbers; the complement is far from all of them.
+    let held_out = |scenes: Scenes, seed: &Seed| -> Built<dyn Dataset> {
+        Ok(Box::new(scenes.draw(!seed.0).map_err(BuildError::build)?))
+    };
+    registry.datasets.add_composed("scenes", "the small world, of the complement of the run's random seed", held_out);
 }
 
 #[cfg(test)]

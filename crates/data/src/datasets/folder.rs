@@ -1,8 +1,10 @@
 //! Your own data: `images/` and `labels/*.png` of the same stem, as `simseg scenes` writes them.
 
 use super::files::{Files, Paths, files, stem};
+use crate::source::DataRegistry;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Error as BuildError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -56,4 +58,11 @@ pub fn folder(root: &Path, classes: Option<&Path>) -> Result<Files> {
         return Err(Error::content(&images, "expected pictures, found none"));
     }
     Ok(Files { classes, lines: Some(lines), items: pairs, relabel: None })
+}
+
+/// Adds it to the sources.
+pub fn register(registry: &mut DataRegistry) {
+    registry.datasets.add("folder", "images/ and labels/*.png of the same stem", |place: Folder| {
+        Ok(Box::new(folder(&place.root, place.classes.as_deref()).map_err(BuildError::build)?))
+    });
 }

@@ -13,22 +13,23 @@
 #[cfg(feature = "fs")]
 mod files;
 #[cfg(feature = "fs")]
-pub mod folder;
-#[cfg(feature = "fs")]
-pub mod voc;
-#[cfg(feature = "fs")]
 pub mod mask;
-#[cfg(feature = "fs")]
-pub mod context;
-#[cfg(feature = "fs")]
-pub mod coco;
-pub mod drawn;
+simseg_registry::family! {
+    /// Registers every data set.
+    pub fn register(registry: &mut DataRegistry);
+    drawn,
+    #[cfg(feature = "fs")] voc,
+    #[cfg(feature = "fs")] context,
+    #[cfg(feature = "fs")] coco,
+    #[cfg(feature = "fs")] folder,
+}
 
 #[cfg(feature = "fs")]
 pub use files::Files;
 
 use crate::Result;
 use crate::picture::{Labels, Picture};
+use crate::source::DataRegistry;
 
 /// The label that is not counted.
 pub const IGNORED: u8 = 255;

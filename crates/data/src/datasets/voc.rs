@@ -6,7 +6,9 @@
 use super::files::{Files, Paths, locate, names};
 use super::owned;
 use crate::Result;
+use crate::source::DataRegistry;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Error as BuildError;
 use std::path::{Path, PathBuf};
 
 /// The settings of the published data sets.
@@ -44,4 +46,11 @@ pub(super) fn split(root: &Path, list: &str, maps: &str, classes: &[&str]) -> Re
     };
     let pairs = names(&root.join(list))?.into_iter().map(pair).collect();
     Ok(Files { classes: owned(classes), lines: None, items: pairs, relabel: None })
+}
+
+/// Adds it to the sources.
+pub fn register(registry: &mut DataRegistry) {
+    registry.datasets.add("voc2012", "PASCAL VOC 2012, validation split", |place: Root| {
+        Ok(Box::new(voc2012(&place.root).map_err(BuildError::build)?))
+    });
 }

@@ -9,8 +9,10 @@
 //! Comma and semicolon separated fields may be quoted (RFC 4180).
 
 use super::{Pair, Pairs};
+use crate::source::DataRegistry;
 use crate::{Error, Picture, Result};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Error as BuildError;
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -255,6 +257,13 @@ impl Pairs for Captioned {
     fn caption(&self, index: usize) -> Result<String> {
         Ok(self.lines[index].caption.clone())
     }
+}
+
+/// Adds it to the sources.
+pub fn register(registry: &mut DataRegistry) {
+    registry.pairs.add("captions", "a caption file and a folder of images", |file: CaptionFile| {
+        Ok(Box::new(file.open().map_err(BuildError::build)?))
+    });
 }
 
 #[cfg(test)]

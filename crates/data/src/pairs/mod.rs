@@ -1,8 +1,12 @@
 //! Images with captions: what a model is trained on.
 
-#[cfg(feature = "fs")]
-pub mod captions;
+simseg_registry::family! {
+    /// Registers every source of pairs that is no data set, too.
+    pub fn register(registry: &mut DataRegistry);
+    #[cfg(feature = "fs")] captions,
+}
 
+use crate::source::DataRegistry;
 use crate::{Picture, Result};
 
 /// An image and what somebody wrote about it.

@@ -7,7 +7,7 @@ pub mod backend;
 use crate::commands::{calibrate, convert, evaluate, explain, import, parity, recipe, retrieve, run, scenes, segment};
 use crate::failure::{Failure, Outcome};
 use backend::on;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use simseg::{Extension, Registry};
 use simseg_cpu::CpuTensor;
 use std::ffi::OsString;
@@ -20,17 +20,11 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "simseg", version, max_term_width = 100)]
 struct Cli {
-    #[command(flatten)]
-    threads: Threads,
+    /// Threads to use, at most 1024; 0 is one per core that this process may use. Results of the cpu backend do not depend on it.
+    #[arg(long, global = true, default_value_t = 0)]
+    threads: usize,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Args)]
-struct Threads {
-    /// Threads to use, at most 1024; 0 is one per core that this process may use. Results of the cpu backend do not depend on it.
-    #[arg(long = "threads", global = true, default_value_t = 0)]
-    count: usize,
 }
 
 #[derive(Subcommand)]
@@ -80,7 +74,7 @@ pub fn main(extension: impl Extension) -> ExitCode {
 pub fn main_from(extension: impl Extension, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = command(&extension).get_matches_from(arguments);
     let outcome = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => threads(cli.threads.count).and_then(|()| dispatch(cli.command, &extension)),
+        Ok(cli) => threads(cli.threads).and_then(|()| dispatch(cli.command, &extension)),
         Err(error) => error.exit(),
     };
     match outcome {
@@ -143,5 +137,28 @@ fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
         Command::Parity(options) => backend::parity(&options, extension),
         Command::Recipe(options) => recipe::recipe(&options, extension),
         Command::Scenes(options) => scenes::scenes(&options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_help_lists_what_is_registered() {
+        let mut command = command(&());
+        command.clone().debug_assert();
+        let run = command.find_subcommand_mut("run").unwrap();
+        let help = run.render_long_help().to_string();
+        for word in ["loda", "info-nce", "captions", "voc2012", "best-patch", "otsu", "pamr", "miou", "point_on_object"]
+        {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_threads_are_refused_before_one_is_started() {
+        let failure = threads(100_000).unwrap_err();
+        assert_eq!((failure.code(), failure.to_string().contains("1024")), (2, true), "{failure}");
     }
 }

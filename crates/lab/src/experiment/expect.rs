@@ -163,7 +163,12 @@ fn figure(text: &str, known: &Known) -> Outcome<Figure> {
 }
 
 fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let hint = nearest(word, known.clone()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    // The name of a data set is easily left out.
+    let behind = known.clone().find(|known| known.strip_suffix(word).is_some_and(|start| start.ends_with('.')));
+    let hint = behind
+        .or_else(|| nearest(word, known.clone()))
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
     format!("unknown {what} `{word}`{hint} (known: {})", known.collect::<Vec<_>>().join(", "))
 }
 
@@ -222,7 +227,7 @@ mod tests {
         for (line, needle) in [
             ("a.z >= 1", "unknown figure `z`"),
             ("c.x >= 1", "unknown variant `c`; did you mean"),
-            ("a.x => 1", "unknown figure `x =`; did you mean `x`?"),
+            ("a.x => 1", "unknown figure `x =` (known: x, y)"),
             ("a.x >= two", "expected `variant.figure`"),
             ("a.x >= two * b.x", "expected `number * figure`"),
             ("a.x 1", "expected `figure >="),

@@ -79,10 +79,11 @@ impl<T: Tensor> Judge<'_, T> {
             let size = self.model.input_size(&first.picture);
             let together = if size.height.max(size.width) <= SMALL { TOGETHER } else { 1 };
             let rest = (next + 1)..(next + together).min(range.end);
-            let rest: Vec<Item> = rest.into_par_iter().map(|index| dataset.item(index)).collect::<Result<_, _>>()?;
-            // One batch has one input size; what comes after another size waits for the next batch.
+            let rest: Vec<_> = rest.into_par_iter().map(|index| dataset.item(index)).collect();
+            // One batch has one input size; what comes after another size, or cannot be read, waits for the next batch: whatever
+            // lies before a damaged image is counted.
             let alike = |item: &Item| self.model.input_size(&item.picture) == size;
-            let mut items: Vec<Item> = std::iter::once(first).chain(rest.into_iter().take_while(alike)).collect();
+            let mut items: Vec<Item> = std::iter::once(first).chain(rest.into_iter().map_while(Result::ok).take_while(alike)).collect();
             let pictures: Vec<_> = items.iter_mut().map(|item| std::mem::take(&mut item.picture)).collect();
             let features = self.model.features(&pictures, &mut NoTap)?;
             for ((item, picture), features) in items.iter_mut().zip(pictures).zip(&features) {

@@ -121,8 +121,7 @@ fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registri
         let dataset = data.open_dataset(source, seed);
         dataset.map_err(|error| Failure::from(error).within(format!("evaluation.{prefix}")))?;
     }
-    start::tokenizer(settings)?;
-    Ok(())
+    start::check(settings, &registries.training)
 }
 
 /// Reads what a variant trains on.

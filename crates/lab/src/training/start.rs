@@ -51,6 +51,36 @@ pub fn layout<T: Tensor>(settings: &Settings, registry: &Registry<T>) -> Outcome
     Ok(Parameters::new(model.chain(loss).collect())?)
 }
 
+/// Sees, before anything is read or drawn, that training can start: vocabulary, model directories, frozen parameters.
+///
+/// # Errors
+/// The first thing that is missing or does not fit.
+pub fn check<T: Tensor>(settings: &Settings, registry: &Registry<T>) -> Outcome {
+    let mut settings = settings.clone();
+    let tokenizer = tokenizer(&settings)?;
+    if let Some(tokenizer) = &tokenizer {
+        settings.model = simseg_model::with_vocabulary(&settings.model, tokenizer.vocabulary());
+    }
+    let (layout, network) = (layout(&settings, registry)?, settings.network(registry)?);
+    trained(&settings, &layout, &*network)?;
+    // Without a tokenizer the captions decide how many words the text encoder has: only the image tower can be held against it.
+    let known = |source: &Source| tokenizer.is_some() || source.side == Some(Side::Image);
+    sources(&settings)?.iter().filter(|source| known(source)).try_for_each(|source| source.check(&layout, &*network))
+}
+
+/// The model directories that training starts from.
+fn sources(settings: &Settings) -> Outcome<Vec<Source>> {
+    match &settings.training.init {
+        None => Ok(vec![]),
+        Some(Init::Whole(folder)) => Ok(vec![Source::open(folder, None)?]),
+        Some(Init::Towers(Towers { image, text })) => {
+            let towers = [(image, Side::Image), (text, Side::Text)];
+            let open = |(folder, side): (&Option<PathBuf>, Side)| folder.as_ref().map(|f| Source::open(f, Some(side)));
+            towers.into_iter().filter_map(open).collect()
+        }
+    }
+}
+
 /// Starting values: drawn from the seed, or read where `training.init` says so.
 ///
 /// # Errors
@@ -63,15 +93,7 @@ pub fn values<T: Tensor>(
 ) -> Outcome<Parameters<T>> {
     let layout = layout(settings, registry)?;
     let network = settings.network(registry)?;
-    let sources = match &settings.training.init {
-        None => vec![],
-        Some(Init::Whole(folder)) => vec![Source::open(folder, None)?],
-        Some(Init::Towers(Towers { image, text })) => {
-            let towers = [(image, Side::Image), (text, Side::Text)];
-            let open = |(folder, side): (&Option<PathBuf>, Side)| folder.as_ref().map(|f| Source::open(f, Some(side)));
-            towers.into_iter().filter_map(open).collect::<Outcome<_>>()?
-        }
-    };
+    let sources = sources(settings)?;
     for source in &sources {
         source.check(&layout, &*network)?;
     }

@@ -8,6 +8,7 @@ use super::{Aligner, AlignerConfig, Side, Stage, pooled_tokens};
 use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tensor};
 
 /// Mean over patches, mean over words (padding left out); the released code calls it `avg`.
@@ -45,4 +46,9 @@ impl<T: Tensor> AlignerConfig<T> for Dense {
     fn build(&self, _: Stage, _: &Parameters<T>) -> Result<Box<dyn Aligner<T>>> {
         Ok(Box::new(*self))
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn AlignerConfig<T>>) {
+    kinds.add("dense", "mean over all patches, mean over all words", |config: Dense| Ok(Box::new(config)));
 }

@@ -4,6 +4,7 @@ use super::{Aligner, AlignerConfig, Side, Stage};
 use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tensor};
 
 /// [CLS] token to [CLS] token; the released code calls it `identity`.
@@ -21,4 +22,9 @@ impl<T: Tensor> AlignerConfig<T> for Holistic {
     fn build(&self, _: Stage, _: &Parameters<T>) -> Result<Box<dyn Aligner<T>>> {
         Ok(Box::new(*self))
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn AlignerConfig<T>>) {
+    kinds.add("holistic", "[CLS] token to [CLS] token", |config: Holistic| Ok(Box::new(config)));
 }

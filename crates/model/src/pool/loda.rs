@@ -15,6 +15,7 @@ use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Choice;
+use simseg_registry::Kinds;
 use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// Top-k mean per channel.
@@ -192,4 +193,9 @@ impl<T: Tensor> AlignerConfig<T> for LodaConfig {
             },
         }))
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn AlignerConfig<T>>) {
+    kinds.add("loda", "mean of the top-k responses per channel", |config: LodaConfig| Ok(Box::new(config)));
 }

@@ -4,9 +4,11 @@
 //! [`loda`] the few that respond most, channel by channel. Tokens are projected before, vectors normalised after:
 //! `z / (‖z‖ + 1e-8)`.
 
-pub mod holistic;
-pub mod dense;
-pub mod loda;
+simseg_registry::family! {
+    /// Registers every aligner.
+    pub fn register<T: Tensor>(aligners: &mut Kinds<dyn AlignerConfig<T>>);
+    holistic, dense, loda,
+}
 
 pub use dense::Dense;
 pub use holistic::Holistic;
@@ -16,6 +18,7 @@ use crate::network::Architecture;
 use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::{Error, Ops, Parameter, Result, Tensor};
 
 /// Which encoder tokens come from: their [CLS] tokens are treated differently.
@@ -141,6 +144,7 @@ pub struct PromptPooling {
 pub enum Padding {
     /// Nothing: every caption has its own `k = min(k, its length)`.
     #[default]
+    #[serde(alias = "per-prompt")]
     PerCaption,
     /// It takes no part, but all captions share `k = min(k, the shortest)`: `TopKPooling` of the released code, where an
     /// embedding depends on its neighbours in the batch.

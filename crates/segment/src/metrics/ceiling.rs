@@ -5,6 +5,7 @@ use super::{Case, Figure, Metric, Unit};
 use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use simseg_registry::Kinds;
 use simseg_tensor::{Error, Result, Tensor};
 
 /// The metric.
@@ -106,6 +107,11 @@ impl Ceiling {
         let seen: Vec<f64> = self.cells.iter().filter(|cells| !cells.is_empty()).map(best).collect();
         seen.iter().sum::<f64>() / seen.len().max(1) as f64
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn Metric<T>>) {
+    kinds.add("ceiling", "what the patch grid allows", |metric: ResolutionCeiling| Ok(Box::new(metric)));
 }
 
 #[cfg(test)]

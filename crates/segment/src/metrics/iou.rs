@@ -3,6 +3,7 @@
 use super::{Case, Confusion, Figure, Metric, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use simseg_registry::Kinds;
 use simseg_tensor::{Result, Tensor};
 
 /// The metric; an observation is an image's confusion counts that are not zero, `[truth, label, pixels]` each.
@@ -70,4 +71,9 @@ impl<T: Tensor> Metric<T> for Iou {
         let counted = !observations.is_empty();
         Ok([total.miou(), total.pixel_accuracy()].map(|value| counted.then_some(value)).into())
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn Metric<T>>) {
+    kinds.add("iou", "intersection over union", |metric: Iou| Ok(Box::new(metric)));
 }

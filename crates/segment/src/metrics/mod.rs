@@ -4,11 +4,11 @@
 //! evaluation can be stopped, resumed and summarised again), and makes figures of the observations of a whole data set.
 
 pub mod confusion;
-pub mod iou;
-pub mod true_classes;
-pub mod pointing;
-pub mod ceiling;
-pub mod selection;
+simseg_registry::family! {
+    /// Registers every metric.
+    pub fn register<T: Tensor>(metrics: &mut Kinds<dyn Metric<T>>);
+    iou, true_classes, pointing, ceiling, selection,
+}
 
 pub use ceiling::{Ceiling, ResolutionCeiling};
 pub use confusion::{Confusion, IGNORE, Pair, bootstrap};
@@ -23,6 +23,7 @@ use crate::segmenter::{Segmentation, Segmenter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use simseg_registry::Kinds;
 use simseg_tensor::{Error, Result, Tensor};
 use std::fmt;
 

@@ -4,6 +4,7 @@ use super::{Case, Figure, Metric, Unit, share};
 use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use simseg_registry::Kinds;
 use simseg_tensor::{Result, Tensor};
 
 /// The metric; an observation is `[hits, objects]`.
@@ -53,6 +54,11 @@ impl<T: Tensor> Metric<T> for Pointing {
         let sum = |i: usize| counts.iter().map(|count| count[i]).sum();
         Ok(vec![share(sum(0), sum(1))])
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn Metric<T>>) {
+    kinds.add("pointing", "the pointing game", |metric: Pointing| Ok(Box::new(metric)));
 }
 
 #[cfg(test)]

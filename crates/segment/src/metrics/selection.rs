@@ -3,6 +3,7 @@
 use super::{Case, Figure, Metric, Unit, share};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use simseg_registry::Kinds;
 use simseg_tensor::{Result, Tensor};
 
 /// The metric; an observation is `[drawn rightly, drawn, present]`, background left out.
@@ -49,4 +50,9 @@ impl<T: Tensor> Metric<T> for Selected {
         let (right, drawn, present) = (sum(0), sum(1), sum(2));
         Ok(vec![share(right, drawn), share(right, present), share(drawn, counts.len() as u64)])
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn Metric<T>>) {
+    kinds.add("selection", "precision and recall of the classes drawn", |metric: Selected| Ok(Box::new(metric)));
 }

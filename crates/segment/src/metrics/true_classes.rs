@@ -3,6 +3,7 @@
 use super::{Case, Figure, Metric, Unit, iou};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use simseg_registry::Kinds;
 use simseg_tensor::{NoTap, Result, Tensor};
 
 /// The metric.
@@ -30,4 +31,11 @@ impl<T: Tensor> Metric<T> for TrueClasses {
     fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
         Ok(vec![(!observations.is_empty()).then(|| iou::total(observations).map(|total| total.miou())).transpose()?])
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn Metric<T>>) {
+    kinds.add("true-classes", "the same with the classes of every image given", |metric: TrueClasses| {
+        Ok(Box::new(metric))
+    });
 }

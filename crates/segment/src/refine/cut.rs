@@ -2,6 +2,7 @@
 
 use super::{Canvas, Masks, Refiner};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::Result;
 
 /// A cut.
@@ -26,6 +27,11 @@ impl Refiner for Cut {
     fn refine(&self, _: Canvas<'_>, maps: &[Vec<f32>]) -> Result<Masks> {
         Ok(Masks { last: maps.iter().map(|map| above(map, self.level)).collect(), steps: vec![] })
     }
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Refiner>) {
+    kinds.add("cut", "every pixel above a level", |refiner: Cut| Ok(Box::new(refiner)));
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@
 //! - [`pamr`]: pixel-adaptive averaging, what TCL and NACLIP use instead;
 //! - [`morphology`]: dilation, erosion and closing with OpenCV's border rule.
 
-pub mod cut;
-pub mod crf;
-pub mod pamr;
+simseg_registry::family! {
+    /// Registers every refiner.
+    pub fn register(refiners: &mut Kinds<dyn Refiner>);
+    cut, crf, pamr,
+}
 pub mod morphology;
 
 pub use crf::{Crf, CrfParameters, Lattices};
@@ -19,6 +21,7 @@ pub use pamr::{AveragedCut, Pamr, PamrParameters};
 
 use crate::map::Size;
 use crate::needs::Needs;
+use simseg_registry::Kinds;
 
 /// Turns maps into masks.
 pub trait Refiner: Send + Sync {

@@ -16,6 +16,7 @@ use super::cut::{above, one_half};
 use super::{Canvas, Masks, RefineError, Refiner, area, length};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 
 /// How far and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +178,11 @@ fn softmax(row: &mut [f32]) {
     row.iter_mut().for_each(|t| *t = (*t - top).exp());
     let sum: f32 = row.iter().sum();
     row.iter_mut().for_each(|t| *t /= sum);
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Refiner>) {
+    kinds.add("pamr", "averaged along colours, then cut", |refiner: AveragedCut| Ok(Box::new(refiner)));
 }
 
 #[cfg(test)]

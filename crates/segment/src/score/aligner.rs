@@ -7,6 +7,7 @@ use crate::features::View;
 use crate::needs::Needs;
 use serde::{Deserialize, Serialize};
 use simseg_model::Aligner;
+use simseg_registry::Kinds;
 use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// The aligner's similarity.
@@ -33,4 +34,9 @@ impl<T: Tensor> ClassScore<T> for AlignerScore {
         }
         Ok(best)
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn ClassScore<T>>) {
+    kinds.add("aligner", "what training compared", |rule: AlignerScore| Ok(Box::new(rule)));
 }

@@ -4,6 +4,7 @@ use super::ClassScore;
 use crate::features::View;
 use crate::map::patch_scores;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tensor};
 
 /// The best patch of the image for each class.
@@ -16,4 +17,9 @@ impl<T: Tensor> ClassScore<T> for BestPatch {
         let best = patch_scores(&image.patches, &bank.embeddings)?.max(1)?; // [r, n] → [r, 1]
         Ok(bank.best_per_class(&best.to_f32()?))
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn ClassScore<T>>) {
+    kinds.add("best-patch", "cosine of the best patch and the class", |rule: BestPatch| Ok(Box::new(rule)));
 }

@@ -3,9 +3,11 @@
 //! The paper's answer ([`aligner`]) is what training compared: the pooled image against the pooled class. A rule also says how
 //! the prompts of a word become rows of the class bank.
 
-pub mod aligner;
-pub mod pooled;
-pub mod best_patch;
+simseg_registry::family! {
+    /// Registers every score rule.
+    pub fn register<T: Tensor>(scores: &mut Kinds<dyn ClassScore<T>>);
+    aligner, pooled, best_patch,
+}
 
 pub use aligner::AlignerScore;
 pub use best_patch::BestPatch;
@@ -14,6 +16,7 @@ pub use pooled::Pooled;
 use crate::features::View;
 use crate::needs::Needs;
 use simseg_model::Aligner;
+use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tensor};
 
 /// A rule that scores classes.

@@ -3,6 +3,7 @@
 use super::ClassScore;
 use crate::features::View;
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tensor};
 
 /// The pooled embedding against each row of a class; the best of them counts.
@@ -15,4 +16,9 @@ impl<T: Tensor> ClassScore<T> for Pooled {
         let per_row = image.embedding.matmul(&bank.embeddings.t()?)?; // [1, r]
         Ok(bank.best_per_class(&per_row.to_f32()?))
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn ClassScore<T>>) {
+    kinds.add("pooled", "cosine of the pooled image and the class", |rule: Pooled| Ok(Box::new(rule)));
 }

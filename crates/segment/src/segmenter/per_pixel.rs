@@ -12,10 +12,12 @@ use crate::compose::ClassMask;
 use crate::features::View;
 use crate::map::{self, Upsample};
 use crate::needs::Needs;
+use crate::registry::Parts;
 use crate::score::{ClassScore, Pooled};
 use crate::threshold::ranking;
 use serde::{Deserialize, Serialize};
 use simseg_model::Aligner;
+use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tap, Tensor};
 
 /// The settings.
@@ -107,4 +109,9 @@ impl<T: Tensor> Segmenter<T> for PerPixel {
         };
         classes.iter().map(one).collect()
     }
+}
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn Segmenter<T>, Parts<T>>) {
+    kinds.add("per-pixel", "the most probable class of every pixel (MaskCLIP, SCLIP)", |s: PerPixel| Ok(Box::new(s)));
 }

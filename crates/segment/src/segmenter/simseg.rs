@@ -24,6 +24,7 @@ use crate::threshold::{Candidates, Oracle, Statistics, Std, Threshold, TopN};
 use serde::{Deserialize, Serialize};
 use simseg_model::Aligner;
 use simseg_registry::Choice;
+use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tap, Tensor};
 
 /// The system of the paper; every part is a switch of its recipe.
@@ -191,4 +192,12 @@ impl SimSegConfig {
             compose: self.compose,
         })
     }
+}
+
+type BuildResult<T> = std::result::Result<Box<dyn Segmenter<T>>, simseg_registry::Error>;
+
+/// Adds it to its family.
+pub fn register<T: Tensor>(kinds: &mut Kinds<dyn Segmenter<T>, Parts<T>>) {
+    let build = |config: SimSegConfig, parts: &Parts<T>| -> BuildResult<T> { Ok(Box::new(config.build(parts)?)) };
+    kinds.add_composed("simseg", "choose classes, map, refine, compose (the paper)", build);
 }

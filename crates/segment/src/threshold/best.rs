@@ -2,6 +2,7 @@
 
 use super::{Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 
 /// The `count` best classes whatever their score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,4 +23,9 @@ impl Threshold for Best {
         selection.classes.truncate(self.count);
         selection
     }
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Threshold>) {
+    kinds.add("best", "a number of classes", |rule: Best| Ok(Box::new(rule)));
 }

@@ -2,6 +2,7 @@
 
 use super::{Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::{Error, Result};
 
 /// Classes scoring at least their own score.
@@ -71,6 +72,11 @@ pub fn calibrate(scores: &[Vec<f32>], present: &[Vec<usize>]) -> Result<Calibrat
         best
     };
     Ok(Calibrated { scores: (0..first.len()).map(best).collect() })
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Threshold>) {
+    kinds.add("calibrated", "a score for each class (simseg calibrate)", |rule: Calibrated| Ok(Box::new(rule)));
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 
 /// Classes scoring at least `score`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -15,4 +16,9 @@ impl Threshold for Fixed {
     fn select(&self, scores: &[f32]) -> Selection {
         keep(scores, self.score as f32, |c| scores[c] >= self.score as f32)
     }
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Threshold>) {
+    kinds.add("fixed", "a score", |rule: Fixed| Ok(Box::new(rule)));
 }

@@ -5,13 +5,11 @@
 //! "background" takes part in the statistics, only the first 5 of the ranking are looked at, and index 0 uses up one of
 //! these places without being drawn (`docs/paper.md`, "Segmentation, step by step"). Every one of these is a switch here.
 
-pub mod statistics;
-pub mod fixed;
-pub mod softmax;
-pub mod best;
-pub mod otsu;
-pub mod calibrated;
-pub mod oracle;
+simseg_registry::family! {
+    /// Registers every threshold.
+    pub fn register(thresholds: &mut Kinds<dyn Threshold>);
+    statistics, fixed, softmax, best, otsu, calibrated, oracle,
+}
 
 pub use best::Best;
 pub use calibrated::{Calibrated, calibrate};
@@ -22,6 +20,7 @@ pub use softmax::Softmax;
 pub use statistics::{Statistics, Std, TopN};
 
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::Result;
 
 /// What a rule decided.

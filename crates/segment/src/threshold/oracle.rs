@@ -2,6 +2,7 @@
 
 use super::{Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 
 /// These classes, whatever they score.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,4 +16,9 @@ impl Threshold for Oracle {
     fn select(&self, scores: &[f32]) -> Selection {
         keep(scores, f32::NAN, |c| self.classes.contains(&c))
     }
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Threshold>) {
+    kinds.add("oracle", "these classes", |rule: Oracle| Ok(Box::new(rule)));
 }

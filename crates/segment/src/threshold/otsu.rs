@@ -2,6 +2,7 @@
 
 use super::{Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 
 /// The upper of the two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,11 @@ impl Threshold for Otsu {
         let threshold = split(scores);
         keep(scores, threshold, |c| scores[c] >= threshold)
     }
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Threshold>) {
+    kinds.add("otsu", "the split with the largest variance between groups", |rule: Otsu| Ok(Box::new(rule)));
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 
 /// Classes of at least `probability`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,4 +30,9 @@ impl Threshold for Softmax {
         let total: f64 = (0..scores.len()).map(weight).sum();
         keep(scores, self.probability as f32, |c| weight(c) / total >= self.probability)
     }
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Threshold>) {
+    kinds.add("softmax", "a probability over all classes", |rule: Softmax| Ok(Box::new(rule)));
 }

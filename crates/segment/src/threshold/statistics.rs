@@ -2,6 +2,7 @@
 
 use super::{Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 
 /// How many of the best scores the statistics see; in a recipe a number, or `upper-half`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +102,11 @@ impl Threshold for Statistics {
         let threshold = self.threshold(scores);
         keep(scores, threshold, |c| scores[c] >= threshold)
     }
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Threshold>) {
+    kinds.add("statistics", "mean + k standard deviations of the best scores", |rule: Statistics| Ok(Box::new(rule)));
 }
 
 #[cfg(test)]

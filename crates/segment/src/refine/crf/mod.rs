@@ -28,7 +28,7 @@ mod lattice;
 mod logistic;
 mod vertices;
 
-pub use refiner::{Crf, CrfImage, CrfLabels};
+pub use refiner::{Crf, CrfImage, CrfLabels, register};
 
 use super::{RefineError, area, length, wide};
 use geometry::{Geometry, MAX_COORDINATE};

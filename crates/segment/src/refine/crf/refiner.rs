@@ -5,6 +5,7 @@ use crate::needs::Needs;
 use crate::refine::morphology::Closings;
 use crate::refine::{Canvas, MaskStep, Masks, Refiner};
 use serde::{Deserialize, Serialize};
+use simseg_registry::Kinds;
 use simseg_tensor::Result;
 
 /// A dense CRF and what follows it.
@@ -100,4 +101,9 @@ fn joint(lattices: &Lattices, n: usize, maps: &[Vec<f32>]) -> Result<Vec<Vec<u8>
         |pixel: usize| (1..labels).fold(0, |best, l| if q[l * n + pixel] > q[best * n + pixel] { l } else { best });
     let winner: Vec<usize> = (0..n).map(first).collect();
     Ok((1..labels).map(|label| winner.iter().map(|&w| u8::from(w == label)).collect()).collect())
+}
+
+/// Adds it to its family.
+pub fn register(kinds: &mut Kinds<dyn Refiner>) {
+    kinds.add("crf", "a dense CRF, and a closing", |refiner: Crf| Ok(Box::new(refiner)));
 }

@@ -1,7 +1,10 @@
 //! From the features of an image and of the classes to a label map.
 
-pub mod simseg;
-pub mod per_pixel;
+simseg_registry::family! {
+    /// Registers every segmenter.
+    pub fn register<T: Tensor>(segmenters: &mut Kinds<dyn Segmenter<T>, Parts<T>>);
+    simseg, per_pixel,
+}
 
 pub use per_pixel::PerPixel;
 pub use simseg::{SimSeg, SimSegConfig};
@@ -10,8 +13,10 @@ use crate::compose::ClassMask;
 use crate::features::View;
 use crate::map::Size;
 use crate::needs::Needs;
+use crate::registry::Parts;
 use crate::score::ClassScore;
 use simseg_model::Aligner;
+use simseg_registry::Kinds;
 use simseg_tensor::{Result, Tap, Tensor};
 
 /// A label map and how it came about.
