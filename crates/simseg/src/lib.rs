@@ -36,6 +36,7 @@ pub use error::{Error, Result};
 pub use model::{Found, Model, Segmented};
 pub use recipe::Recipe;
 pub use registry::{Extension, Registry};
+pub use simseg_data as data;
 pub use simseg_data::Picture;
 pub use simseg_data::picture::Labels;
 pub use simseg_registry::Choice;

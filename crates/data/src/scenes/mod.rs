@@ -13,7 +13,7 @@ pub mod captions;
 #[cfg(feature = "fs")]
 pub mod export;
 
-use crate::{Error, Result};
+use crate::{Error, Picture, Result};
 use objects::Colour;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,13 @@ pub struct Scene {
     pub objects: Vec<Placed>,
     /// What a person might write under it.
     pub caption: String,
+}
+
+impl Scene {
+    /// Its image.
+    pub fn picture(&self) -> Picture {
+        Picture { width: self.size, height: self.size, rgb: self.rgb.clone() }
+    }
 }
 
 /// What a scene shows and says, before it is drawn.

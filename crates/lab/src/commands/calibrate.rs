@@ -63,7 +63,7 @@ pub fn calibrate<T: Tensor>(options: &Options, extension: &impl Extension, devic
             false => println!("{name:<20} never seen: will not be drawn"),
         }
     }
-    let threshold = Choice::new("calibrated").with("scores", &calibrated.scores);
+    let threshold = Choice::of("calibrated", &calibrated);
     let recipe = model.recipe().clone().with_threshold(&threshold);
     let head = format!("# Calibrated on {most} images of {} at {}.\n", options.data.dataset, options.data.place());
     atomic::write(&options.out, (head + &recipe.to_toml()?).as_bytes())?;

@@ -1,0 +1,1 @@
+//! See the example `segment_a_photo`.
