@@ -36,7 +36,15 @@ fn calls(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-const PAGES: [&str; 4] = ["README.md", "docs/design.md", "docs/libtorch.md", "docs/write-a-backend.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/design.md",
+    "docs/extend.md",
+    "docs/libtorch.md",
+    "docs/paper.md",
+    "docs/write-a-backend.md",
+];
 
 #[test]
 fn links_lead_to_files() {

@@ -25,7 +25,7 @@ const CLIP: ClipConfig = ClipConfig {
 };
 
 /// Starting values, but large enough that tokens attend to each other.
-fn lively(name: &str, parameter: &Parameter) -> Result<Cpu, Error> {
+fn larger(name: &str, parameter: &Parameter) -> Result<Cpu, Error> {
     let drawn = parameter.draw::<Cpu>(11, name, &CpuDevice)?;
     if parameter.shape.len() > 1 { drawn.scale(4.0) } else { Ok(drawn) }
 }
@@ -51,8 +51,8 @@ proptest! {
 
     #[test]
     fn real_tokens_do_not_depend_on_neighbours_or_padding(mine in sentence(), other in sentence(), width in 0usize..10) {
-        let bert: Bert<Cpu> = Bert::layout(BERT).map("t", &mut lively).unwrap();
-        let clip = Clip::layout(&CLIP).map(&mut lively).unwrap();
+        let bert: Bert<Cpu> = Bert::layout(BERT).map("t", &mut larger).unwrap();
+        let clip = Clip::layout(&CLIP).map(&mut larger).unwrap();
         let alone = TokenBatch::new(std::slice::from_ref(&mine), 0, 0).unwrap();
         let together = TokenBatch::new(&[other, mine.clone()], 3, width).unwrap();
         for encoder in [&bert as &dyn Encoder<Cpu, Input = TokenBatch>, &clip.text] {
@@ -65,8 +65,8 @@ proptest! {
 
     #[test]
     fn an_image_does_not_depend_on_its_neighbours(pixels in prop::collection::vec(-2.0f64..2.0, 2 * 3 * 8 * 8)) {
-        let vit: Vit<Cpu> = Vit::layout(IMAGE).map("i", &mut lively).unwrap();
-        let clip = Clip::layout(&CLIP).map(&mut lively).unwrap();
+        let vit: Vit<Cpu> = Vit::layout(IMAGE).map("i", &mut larger).unwrap();
+        let clip = Clip::layout(&CLIP).map(&mut larger).unwrap();
         let pixels = tensor(&pixels, &[2, 3, 8, 8]);
         for encoder in [&vit as &dyn Encoder<Cpu, Input = Cpu>, &clip.image] {
             let both = encoder.encode(&pixels, &mut NoTap).unwrap().values.slice(0, 1, 1).unwrap();
@@ -102,7 +102,7 @@ proptest! {
 #[test]
 fn a_neighbour_of_clips_text_never_changes_what_came_before() {
     // Causal: the first word's features are the same whatever follows; the summary, which comes last, is not.
-    let clip = Clip::layout(&CLIP).map(&mut lively).unwrap();
+    let clip = Clip::layout(&CLIP).map(&mut larger).unwrap();
     let encode =
         |ids: Vec<u32>| host(&clip.encode_text(&TokenBatch::new(&[ids], 0, 0).unwrap(), &mut NoTap).unwrap().values);
     let (a, b) = (encode(vec![7, 5, 6, 8]), encode(vec![7, 5, 3, 8]));
@@ -136,7 +136,7 @@ fn padding_is_ignored_shared_or_competes_as_the_switch_says() {
 }
 
 #[test]
-fn aligners_listen_to_the_tokens_they_name() {
+fn aligners_pool_the_tokens_they_name() {
     // Summary token (8, 6), patches (2, 1) and (4, 0).
     let image = Tokens { values: tensor(&[8.0, 6.0, 2.0, 1.0, 4.0, 0.0], &[1, 3, 2]), lengths: None };
     let pool = |aligner: &dyn Aligner<Cpu>| {

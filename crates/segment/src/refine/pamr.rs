@@ -201,8 +201,8 @@ mod tests {
             let out = Pamr::new(&image, 3, 6, 9, &PLAIN()).unwrap().refine(&mask).unwrap();
             let (low, high) = mask.iter().fold((1.0f32, 0.0f32), |(low, high), &m| (low.min(m), high.max(m)));
             prop_assert!(out.iter().all(|&m| low - 1e-5 <= m && m <= high + 1e-5));
-            let louder: Vec<f32> = image.iter().map(|x| 200.0 * x + 30.0).collect();
-            let same = Pamr::new(&louder, 3, 6, 9, &PLAIN()).unwrap().refine(&mask).unwrap();
+            let brighter: Vec<f32> = image.iter().map(|x| 200.0 * x + 30.0).collect();
+            let same = Pamr::new(&brighter, 3, 6, 9, &PLAIN()).unwrap().refine(&mask).unwrap();
             prop_assert!(out.iter().zip(&same).all(|(a, b)| (a - b).abs() < 1e-3));
         }
     }

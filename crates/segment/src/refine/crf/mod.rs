@@ -197,7 +197,7 @@ impl Lattices {
     /// Solves one problem of `labels` labels: energies `[labels, N]`, label by label, to marginals of the same layout.
     ///
     /// An energy of +∞ forbids a label; a pixel with a NaN, or with nothing but +∞, starts from the uniform distribution
-    /// and listens to the others.
+    /// and takes part in the sums of the others.
     ///
     /// # Errors
     /// If there is no label, or not one energy per label and pixel.
