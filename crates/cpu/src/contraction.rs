@@ -12,7 +12,7 @@ use crate::walk::{GRAIN, sum_row};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, Ix2, Ix3, s};
 use rayon::prelude::*;
-use simseg_tensor::{Result, Tensor};
+use simseg_tensor::{Result, Tensor, contract};
 
 /// Multiply-adds below which a product stays on one thread.
 const SMALL: usize = 1 << 18;
@@ -97,17 +97,9 @@ pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, bias: Optio
 
 /// `[…, m, k] × […, k, n]`
 pub(crate) fn matmul<A: Scalar>(lhs: &CpuTensor<A>, rhs: &CpuTensor<A>) -> Result<CpuTensor<A>> {
-    let rank = lhs.shape().len();
-    let fits = rank >= 2
-        && rhs.shape().len() == rank
-        && lhs.shape()[..rank - 2] == rhs.shape()[..rank - 2]
-        && lhs.shape()[rank - 1] == rhs.shape()[rank - 2];
-    if !fits {
-        return lhs.mismatch("matmul", rhs.shape(), "[…, m, k] and […, k, n] with equal leading axes");
-    }
-    let (m, k, n) = (lhs.shape()[rank - 2], lhs.shape()[rank - 1], rhs.shape()[rank - 1]);
-    let mut shape = lhs.shape().to_vec();
-    shape[rank - 1] = n;
+    let shape = contract::matmul(lhs.shape(), rhs.shape())?;
+    let rank = shape.len();
+    let (m, k, n) = (shape[rank - 2], lhs.shape()[rank - 1], shape[rank - 1]);
     if m * n * k == 0 {
         return Ok(CpuTensor::owned(Buffer::filled(A::default(), shape.iter().product()), &shape));
     }
@@ -158,7 +150,7 @@ const SUM_BLOCK: usize = 512;
 
 /// Sums over an axis, which keeps length 1.
 pub(crate) fn sum<A: Scalar>(x: &CpuTensor<A>, axis: usize) -> Result<CpuTensor<A>> {
-    x.check_axis("sum", axis)?;
+    contract::axis("sum", x.shape(), axis)?;
     let x = x.contiguous();
     let [outer, n, inner] = CpuTensor::<A>::around(x.shape(), axis);
     let mut shape = x.shape().to_vec();

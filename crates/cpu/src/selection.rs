@@ -7,27 +7,12 @@ use crate::storage::Buffer;
 use crate::tensor::{CpuIndex, CpuTensor};
 use crate::walk::GRAIN;
 use rayon::prelude::*;
-use simseg_tensor::{Error, Result, Tensor};
+use simseg_tensor::{Result, Tensor, contract};
 use std::sync::Arc;
 
 /// Joins along an axis.
 pub(crate) fn concat<A: Scalar>(parts: &[&CpuTensor<A>], axis: usize) -> Result<CpuTensor<A>> {
-    let Some(first) = parts.first() else {
-        return Err(Error::Shape { op: "concat", lhs: vec![], rhs: vec![], rule: "at least one tensor" });
-    };
-    first.check_axis("concat", axis)?;
-    let mut shape = first.shape().to_vec();
-    shape[axis] = 0;
-    for part in parts {
-        let mut other = part.shape().to_vec();
-        if other.len() == shape.len() {
-            other[axis] = shape[axis];
-        }
-        if other != shape {
-            return first.mismatch("concat", part.shape(), "equal shapes but for the joined axis");
-        }
-        shape[axis] += part.shape()[axis];
-    }
+    let shape = contract::concat(parts.iter().map(|part| part.shape()), axis)?;
     let [outer, n, inner] = CpuTensor::<A>::around(&shape, axis);
     let flat: Vec<CpuTensor<A>> = parts.iter().map(|part| part.contiguous()).collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.shape()[axis] * inner).collect();
@@ -57,15 +42,10 @@ fn before<A: Scalar>(a: A, b: A) -> bool {
 
 /// Positions of the `k` largest values along an axis, largest first, the lowest position first on a tie.
 pub(crate) fn topk<A: Scalar>(x: &CpuTensor<A>, k: usize, axis: usize) -> Result<CpuIndex> {
-    x.check_axis("topk", axis)?;
+    let shape = contract::topk(x.shape(), k, axis)?;
     let [outer, n, inner] = CpuTensor::<A>::around(x.shape(), axis);
-    if k == 0 || k > n {
-        return x.mismatch("topk", &[k], "1 ≤ k (right) ≤ length of the axis");
-    }
     let x = x.contiguous();
     let values = x.values();
-    let mut shape = x.shape().to_vec();
-    shape[axis] = k;
     let mut positions = vec![0u32; outer * k * inner];
     if !positions.is_empty() {
         positions
@@ -117,21 +97,12 @@ fn many<A: Scalar>(x: &[A], n: usize, inner: usize, k: usize, out: &mut [u32]) {
 
 /// Checks an index against a tensor for `gather` and `scatter_add`; returns its length along the axis.
 fn check<A: Scalar>(op: &'static str, x: &CpuTensor<A>, axis: usize, index: &CpuIndex) -> Result<usize> {
-    x.check_axis(op, axis)?;
-    let mut wanted = x.shape().to_vec();
-    wanted[axis] = index.shape.get(axis).copied().unwrap_or(0);
-    if index.shape != wanted {
-        return x.mismatch(op, &index.shape, "the index has the tensor's shape but for the axis");
-    }
-    check_bound(op, index, x.shape()[axis])?;
-    Ok(wanted[axis])
+    check_bound(op, index, contract::selects(op, x.shape(), axis, &index.shape)?)?;
+    Ok(index.shape[axis])
 }
 
 fn check_bound(op: &'static str, index: &CpuIndex, bound: usize) -> Result<()> {
-    match index.positions.iter().copied().max() {
-        Some(max) if max as usize >= bound => Err(Error::Position { op, index: max as usize, bound }),
-        _ => Ok(()),
-    }
+    contract::below(op, index.positions.iter().copied().max().map(|largest| largest as usize), bound)
 }
 
 /// `y[…, j, …] = x[…, index[…, j, …], …]`
@@ -162,9 +133,7 @@ pub(crate) fn scatter_add<A: Scalar>(
     src: &CpuTensor<A>,
 ) -> Result<CpuTensor<A>> {
     let k = check("scatter_add", x, axis, index)?;
-    if src.shape() != index.shape {
-        return src.mismatch("scatter_add", &index.shape, "the source has the index's shape");
-    }
+    contract::scatters(src.shape(), &index.shape)?;
     let (x, src) = (x.contiguous(), src.contiguous());
     let [_, n, inner] = CpuTensor::<A>::around(x.shape(), axis);
     Ok(CpuTensor::build(x.shape(), |out| {
@@ -184,9 +153,7 @@ pub(crate) fn scatter_add<A: Scalar>(
 }
 
 fn table<A: Scalar>(op: &'static str, x: &CpuTensor<A>, index: &CpuIndex) -> Result<[usize; 2]> {
-    let &[v, d] = x.shape() else {
-        return x.mismatch(op, &index.shape, "the left shape is a table [v, d]");
-    };
+    let [v, d] = contract::table(op, x.shape(), &index.shape)?;
     check_bound(op, index, v)?;
     Ok([v, d])
 }
@@ -209,9 +176,7 @@ pub(crate) fn rows<A: Scalar>(x: &CpuTensor<A>, index: &CpuIndex) -> Result<CpuT
 /// A copy of `x` `[v, d]` with the rows of `src` `[…, d]` added at `index`, in order.
 pub(crate) fn rows_add<A: Scalar>(x: &CpuTensor<A>, index: &CpuIndex, src: &CpuTensor<A>) -> Result<CpuTensor<A>> {
     let [_, d] = table("rows_add", x, index)?;
-    if src.shape() != [&index.shape[..], &[d]].concat() {
-        return src.mismatch("rows_add", &index.shape, "the source is the index's shape and the table's width");
-    }
+    contract::rows(src.shape(), &index.shape, d)?;
     let (x, src) = (x.contiguous(), src.contiguous());
     let mut out = Buffer::unwritten(x.numel());
     out.copy_from_slice(x.values());

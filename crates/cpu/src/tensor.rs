@@ -4,7 +4,7 @@ use crate::scalar::Scalar;
 use crate::storage::{Buffer, Storage};
 use crate::{contraction, fused, selection, walk};
 use ndarray::{ArrayView, IxDyn, ShapeBuilder};
-use simseg_tensor::{AdamWStep, Attention, Binary, Element, Error, Result, SharedSlice, Tensor, Unary};
+use simseg_tensor::{AdamWStep, Attention, Binary, Element, Result, SharedSlice, Tensor, Unary, contract};
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,14 +92,6 @@ impl<A: Scalar> CpuTensor<A> {
     pub(crate) fn around(shape: &[usize], axis: usize) -> [usize; 3] {
         [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
     }
-
-    pub(crate) fn check_axis(&self, op: &'static str, axis: usize) -> Result<()> {
-        if axis < self.shape.len() { Ok(()) } else { Err(Error::Axis { op, axis, shape: self.shape.clone() }) }
-    }
-
-    pub(crate) fn mismatch<R>(&self, op: &'static str, rhs: &[usize], rule: &'static str) -> Result<R> {
-        Err(Error::Shape { op, lhs: self.shape.clone(), rhs: rhs.to_vec(), rule })
-    }
 }
 
 impl<A: Scalar> fmt::Debug for CpuTensor<A> {
@@ -114,12 +106,12 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
     type Index = CpuIndex;
 
     fn from_host<E: Element>(data: &[E], shape: &[usize], _: &CpuDevice) -> Result<Self> {
-        check_len("from_host", data.len(), shape)?;
+        contract::values("from_host", data.len(), shape)?;
         Ok(Self::build(shape, |out| out.iter_mut().zip(data).for_each(|(y, x)| *y = A::from_f64(x.to_f64()))))
     }
 
     fn from_shared(data: SharedSlice, shape: &[usize], device: &CpuDevice) -> Result<Self> {
-        check_len("from_shared", (*data).as_ref().len(), shape)?;
+        contract::values("from_shared", (*data).as_ref().len(), shape)?;
         match A::share(data) {
             Ok(data) => {
                 let strides = row_major(shape);
@@ -130,15 +122,9 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
     }
 
     fn index_from_host(data: &[usize], shape: &[usize], _: &CpuDevice) -> Result<CpuIndex> {
-        check_len("index_from_host", data.len(), shape)?;
-        let narrow = |&position: &usize| {
-            u32::try_from(position).map_err(|_| Error::Position {
-                op: "index_from_host",
-                index: position,
-                bound: u32::MAX as usize,
-            })
-        };
-        Ok(CpuIndex { positions: data.iter().map(narrow).collect::<Result<_>>()?, shape: shape.to_vec() })
+        contract::values("index_from_host", data.len(), shape)?;
+        contract::positions("index_from_host", data)?;
+        Ok(CpuIndex { positions: data.iter().map(|&position| position as u32).collect(), shape: shape.to_vec() })
     }
 
     fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
@@ -195,9 +181,7 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
     }
 
     fn binary(&self, op: Binary, rhs: &Self) -> Result<Self> {
-        if self.shape != rhs.shape {
-            return self.mismatch("binary", &rhs.shape, "equal shapes");
-        }
+        contract::equal("binary", &self.shape, &rhs.shape)?;
         Ok(Self::build(&self.shape, |out| {
             let (a, b) = (self.parts(), rhs.parts());
             match op {
@@ -218,40 +202,24 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
     }
 
     fn reshape(&self, shape: &[usize]) -> Result<Self> {
-        if shape.iter().product::<usize>() != self.numel() {
-            return self.mismatch("reshape", shape, "as many values as before");
-        }
+        contract::reshape(&self.shape, shape)?;
         let flat = self.contiguous();
         Ok(Self { strides: row_major(shape), shape: shape.to_vec(), ..flat })
     }
 
     fn permute(&self, axes: &[usize]) -> Result<Self> {
-        let mut sorted = axes.to_vec();
-        sorted.sort_unstable();
-        if !sorted.iter().copied().eq(0..self.shape.len()) {
-            return self.mismatch("permute", axes, "every axis (right) exactly once");
-        }
-        let pick = |from: &[usize]| axes.iter().map(|&axis| from[axis]).collect();
-        Ok(Self { shape: pick(&self.shape), strides: pick(&self.strides), ..self.clone() })
+        let shape = contract::permute(&self.shape, axes)?;
+        Ok(Self { shape, strides: axes.iter().map(|&axis| self.strides[axis]).collect(), ..self.clone() })
     }
 
     fn expand(&self, shape: &[usize]) -> Result<Self> {
-        let fits = shape.len() == self.shape.len() && self.shape.iter().zip(shape).all(|(&a, &b)| a == b || a == 1);
-        if !fits {
-            return self.mismatch("expand", shape, "equal rank, and only axes of length 1 change");
-        }
+        contract::expand(&self.shape, shape)?;
         let stride = |axis: usize| if self.shape[axis] == shape[axis] { self.strides[axis] } else { 0 };
         Ok(Self { strides: (0..shape.len()).map(stride).collect(), shape: shape.to_vec(), ..self.clone() })
     }
 
     fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
-        self.check_axis("slice", axis)?;
-        let end = start.saturating_add(len);
-        if end > self.shape[axis] {
-            return Err(Error::Position { op: "slice", index: end, bound: self.shape[axis] + 1 });
-        }
-        let mut shape = self.shape.clone();
-        shape[axis] = len;
+        let shape = contract::slice(&self.shape, axis, start, len)?;
         Ok(Self { offset: self.offset + start * self.strides[axis], shape, ..self.clone() })
     }
 
@@ -324,17 +292,4 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
     fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
         fused::adamw::step(self, grad, m, v, step)
     }
-}
-
-fn check_len(op: &'static str, len: usize, shape: &[usize]) -> Result<()> {
-    let wanted = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
-    if wanted == Some(len) {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        op,
-        lhs: vec![len],
-        rhs: shape.to_vec(),
-        rule: "as many values (left) as the shape (right) holds",
-    })
 }

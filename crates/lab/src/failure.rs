@@ -41,6 +41,14 @@ impl Failure {
         }
     }
 
+    /// The same failure of a source in this section: `data.kind` becomes `training.data.kind`, a file is told apart from a key.
+    pub fn of_data(self, section: &str) -> Self {
+        match self {
+            Self::Input(why) if why.starts_with("data") => Self::Input(format!("{section}.{why}")),
+            other => other.within(format!("{section}.data: ")),
+        }
+    }
+
     /// The exit status.
     pub fn code(&self) -> u8 {
         match self {

@@ -4,13 +4,13 @@ use proptest::prelude::*;
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::{Bert, BertConfig};
 use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
-use simseg_model::pool::{Dense, Holistic, Loda, Padding};
+use simseg_model::pool::{Dense, Holistic, Loda, Padding, pooled_tokens};
 use simseg_model::vit::{Vit, VitConfig, bicubic, patchify};
 use simseg_model::{
     Aligner, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Side, TokenBatch, Tokens,
 };
 use simseg_registry::Choice;
-use simseg_tensor::{Error, NoTap, Ops, Parameter, Tensor};
+use simseg_tensor::{Error, NoTap, Ops, Parameter, Tap, Tensor};
 
 type Cpu = CpuTensor<f64>;
 
@@ -148,6 +148,66 @@ fn aligners_pool_the_tokens_they_name() {
     assert!((pool(&Dense {}) - 3.0 / 0.5).abs() < 1e-12);
     assert!((pool(&loda(1)) - 4.0 / 1.0).abs() < 1e-12); // channel 0 from one patch, channel 1 from the other
     assert!((pool(&loda(2)) - 3.0 / 0.5).abs() < 1e-12);
+}
+
+#[test]
+fn a_pool_is_the_sum_of_its_shares() {
+    let values: Vec<f64> = (0..3 * 5 * 4).map(|i| (0.9 * (i * i) as f64).cos()).collect();
+    let tokens = |lengths: Option<Vec<usize>>| Tokens { values: tensor(&values, &[3, 5, 4]), lengths };
+    let loda = |padding| Loda { image_k: 2, text_k: 3, padding };
+    let cases: [(&dyn Aligner<Cpu>, Side, Option<Vec<usize>>); 6] = [
+        (&Dense {}, Side::Image, None),
+        (&Dense {}, Side::Text, Some(vec![5, 2, 4])),
+        (&loda(Padding::PerCaption), Side::Image, None),
+        (&loda(Padding::PerCaption), Side::Text, Some(vec![5, 2, 4])),
+        (&loda(Padding::ShortestInBatch), Side::Text, Some(vec![5, 2, 4])),
+        (&loda(Padding::Compete), Side::Text, Some(vec![5, 2, 4])),
+    ];
+    for (i, (aligner, side, lengths)) in cases.into_iter().enumerate() {
+        let tokens = tokens(lengths);
+        let x = pooled_tokens(side, &tokens).unwrap();
+        let shares = aligner.shares(side, &tokens).unwrap().unwrap();
+        let sum = shares.mul(&x).unwrap().sum(1).unwrap().squeeze(1).unwrap().l2_normalize_pooled().unwrap();
+        let (sum, pool) = (host(&sum), host(&aligner.pool(side, &tokens).unwrap()));
+        assert!(sum.iter().zip(&pool).all(|(a, b)| (a - b).abs() < 1e-12), "case {i}: {sum:?} {pool:?}");
+    }
+    assert!(Aligner::<Cpu>::shares(&Holistic {}, Side::Image, &tokens(None)).unwrap().is_none());
+}
+
+/// Keeps the attention, and asks for it.
+struct Attentive(Option<Cpu>, bool);
+
+impl Tap<Cpu> for Attentive {
+    fn wants(&self, name: &str) -> bool {
+        self.1 && name == "image/attention"
+    }
+    fn see(&mut self, name: &str, value: &Cpu) -> Result<(), Error> {
+        if name == "image/attention" {
+            self.0 = Some(value.clone());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn the_last_layers_attention_is_shown_to_a_tap_that_wants_it() {
+    let vit: Vit<Cpu> = Vit::layout(IMAGE).map("i", &mut larger).unwrap();
+    let clip = Clip::layout(&CLIP).map(&mut larger).unwrap();
+    let side = IMAGE.image_size;
+    let pixels: Vec<f64> = (0..2 * 3 * side * side).map(|i| (0.3 * i as f64).sin()).collect();
+    let pixels = tensor(&pixels, &[2, 3, side, side]);
+    for encoder in [&vit as &dyn Encoder<Cpu, Input = Cpu>, &clip.image] {
+        let mut asked = Attentive(None, true);
+        encoder.encode(&pixels, &mut asked).unwrap();
+        let attention = asked.0.unwrap();
+        let n = 1 + (IMAGE.image_size / IMAGE.patch).pow(2);
+        assert_eq!(attention.shape()[..1], [2]);
+        assert_eq!(attention.shape()[2..], [n, n]);
+        assert!(host(&attention).chunks(n).all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12));
+        let mut silent = Attentive(None, false);
+        encoder.encode(&pixels, &mut silent).unwrap();
+        assert!(silent.0.is_none(), "nobody asked");
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::accumulate::accumulate;
 use simseg_model::bert::BertConfig;
+use simseg_model::clip::{ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::{Loda, Padding};
 use simseg_model::vit::VitConfig;
 use simseg_model::{
-    AdamW, AdamWConfig, Aligner, Architecture, ModelConfig, NetworkConfig, Parameters, Schedule, Side, TokenBatch,
-    adamw, nce,
+    AdamW, AdamWConfig, Aligner, Architecture, ModelConfig, Network, NetworkConfig, Parameters, Schedule, Side,
+    TokenBatch, adamw, nce,
 };
 use simseg_tensor::{Autodiff, Differentiable, Error, NoTap, Ops, Result, Tensor};
 
@@ -139,6 +140,20 @@ fn a_temperature_past_its_bound_only_comes_back_when_held() {
     let held = nce::bounded(&tensor::<Cpu>(&[0.6], &[])).unwrap().item().unwrap();
     assert_eq!(held, 0.5);
     assert!(slope(held) > 0.1); // on the bound: it can leave
+}
+
+#[test]
+fn clips_scale_is_held_where_the_loss_can_move_it() {
+    let text = ClipTextConfig { vocabulary: 7, positions: 5, width: 6, depth: 1, heads: 2 };
+    let config = ClipConfig { image: CONFIG.image, text, projection: 5, gelu: Gelu::Quick };
+    let network: Box<dyn Network<Cpu>> = config.build(&config.layout().unwrap().draw(0, &CpuDevice).unwrap()).unwrap();
+    let held = |scale: f64| network.bounded("logit_scale", &tensor(&[scale], &[])).unwrap().unwrap().item().unwrap();
+    assert_eq!(held(2.0), 2.0);
+    for scale in [-3.0, 9.0] {
+        let divisor = (-held(scale)).exp();
+        assert!((0.01 - 1e-9..=0.5 + 1e-9).contains(&divisor), "{scale}: {divisor}");
+    }
+    assert!(network.bounded("visual.proj", &tensor(&[1.0], &[])).unwrap().is_none());
 }
 
 #[test]

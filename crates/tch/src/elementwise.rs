@@ -5,7 +5,7 @@
 //! libtorch's type promotion: of two types the wider one.
 
 use crate::tensor::TchTensor;
-use simseg_tensor::{Binary, Result, Tensor, Unary};
+use simseg_tensor::{Binary, Result, Tensor, Unary, contract};
 use tch::Kind;
 
 /// `y[i] = op(x[i])`
@@ -51,9 +51,7 @@ fn affine(x: &TchTensor, mul: f64, add: f64) -> Result<TchTensor> {
 
 /// `y[i] = op(a[i], b[i])`
 pub(crate) fn binary(a: &TchTensor, op: Binary, b: &TchTensor) -> Result<TchTensor> {
-    if a.shape() != b.shape() {
-        return a.mismatch("binary", b.shape(), "equal shapes");
-    }
+    contract::equal("binary", a.shape(), b.shape())?;
     a.like(match op {
         Binary::Add => a.raw().f_add(b.raw()),
         Binary::Sub => a.raw().f_sub(b.raw()),

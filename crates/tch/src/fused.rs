@@ -6,10 +6,10 @@
 
 use crate::ours;
 use crate::tensor::{TchTensor, lengths};
-use simseg_tensor::{AdamWStep, Attention, Differentiable, Error, Ops, PADDING, Result, Tensor, hooks};
+use simseg_tensor::{AdamWStep, Attention, Differentiable, Ops, PADDING, Result, Tensor, contract, hooks};
 
 fn width(op: &'static str, x: &TchTensor) -> Result<usize> {
-    x.shape().last().copied().ok_or(Error::Axis { op, axis: 0, shape: vec![] })
+    contract::last(op, x.shape())
 }
 
 fn numel(x: &TchTensor) -> usize {
@@ -17,15 +17,12 @@ fn numel(x: &TchTensor) -> usize {
 }
 
 fn same_shape(op: &'static str, x: &TchTensor, grad: &TchTensor) -> Result<()> {
-    if x.shape() == grad.shape() { Ok(()) } else { x.mismatch(op, grad.shape(), "the gradient has the output's shape") }
+    contract::gradient(op, x.shape(), grad.shape())
 }
 
 /// `x·Wᵀ + b`: `x […, i]`, `weight [o, i]`, `bias [o]`.
 pub(crate) fn linear(x: &TchTensor, weight: &TchTensor, bias: Option<&TchTensor>) -> Result<TchTensor> {
-    let [o, i] = weight.dims()?;
-    if width("linear", x)? != i || bias.is_some_and(|bias| bias.shape() != [o]) {
-        return x.mismatch("linear", weight.shape(), "[…, i] and [o, i], bias [o]");
-    }
+    contract::linear(x.shape(), weight.shape(), bias.map(Tensor::shape))?;
     let bias = bias.map(TchTensor::narrow).transpose()?;
     x.like(x.narrow()?.f_linear(&weight.narrow()?, bias))
 }
@@ -37,11 +34,8 @@ pub(crate) fn linear_grad(
     grad: &TchTensor,
     wants_input: bool,
 ) -> Result<(Option<TchTensor>, TchTensor, TchTensor)> {
-    let [o, i] = weight.dims()?;
-    let (rows, many) = (numel(x) / i.max(1), numel(grad) / o.max(1));
-    if width("linear_grad", x)? != i || width("linear_grad", grad)? != o || rows != many {
-        return x.mismatch("linear_grad", grad.shape(), "[…, i] and […, o]");
-    }
+    let [o, i] = contract::linear_grad(x.shape(), weight.shape(), grad.shape())?;
+    let rows = numel(x) / i.max(1);
     if rows == 0 || i == 0 || o == 0 {
         return hooks::linear_grad(x, weight, grad, wants_input);
     }
@@ -81,10 +75,7 @@ pub(crate) fn log_softmax_grad(y: &TchTensor, grad: &TchTensor) -> Result<TchTen
 
 /// `x̂ ⊙ w + b` over the last axis.
 pub(crate) fn layer_norm(x: &TchTensor, weight: &TchTensor, bias: &TchTensor, eps: f64) -> Result<TchTensor> {
-    let d = width("layer_norm", x)?;
-    if weight.shape() != [d] || bias.shape() != [d] {
-        return x.mismatch("layer_norm", weight.shape(), "[…, d], weight [d], bias [d]");
-    }
+    let d = contract::layer_norm(x.shape(), weight.shape(), bias.shape())?;
     let (weight, bias) = (weight.wide()?, bias.wide()?);
     x.like(x.wide()?.f_layer_norm(lengths(&[d]), Some(&weight), Some(&bias), eps, true))
 }
@@ -144,18 +135,7 @@ fn mask(how: &Attention<'_, TchTensor>, [b, n, m]: [usize; 3], q: &TchTensor) ->
 }
 
 fn check_attention(q: &TchTensor, k: &TchTensor, v: &TchTensor, how: &Attention<'_, TchTensor>) -> Result<[usize; 4]> {
-    let [b, n, d] = q.dims()?;
-    let [_, m, _] = k.dims()?;
-    if k.shape() != [b, m, d] || v.shape() != k.shape() {
-        return q.mismatch("attention", k.shape(), "queries [b, n, d], keys and values [b, m, d]");
-    }
-    if how.heads == 0 || d % how.heads != 0 {
-        return q.mismatch("attention", &[how.heads], "the number of heads (right) divides the width");
-    }
-    if let Some(bias) = how.key_bias.filter(|bias| numel(bias) != b * m) {
-        return k.mismatch("attention", bias.shape(), "key bias [b, m]");
-    }
-    Ok([b, n, m, d])
+    contract::attention(q.shape(), k.shape(), v.shape(), how.heads, how.key_bias.map(Tensor::shape))
 }
 
 /// `softmax(q·kᵀ/√c + mask)·v` per head: `q [b, n, d]`, `k`, `v [b, m, d]` → `[b, n, d]`.
@@ -185,9 +165,7 @@ pub(crate) fn attention_grad(
     grad: &TchTensor,
 ) -> Result<(TchTensor, TchTensor, TchTensor)> {
     check_attention(q, k, v, &how)?;
-    if grad.shape() != q.shape() {
-        return q.mismatch("attention_grad", grad.shape(), "the gradient has the output's shape");
-    }
+    contract::gradient("attention_grad", q.shape(), grad.shape())?;
     let (q, k, v) = (q.leaf(), k.leaf(), v.leaf());
     let y = attention(&q, &k, &v, how)?;
     let [dq, dk, dv] = pull(&y, grad, [&q, &k, &v])?;
@@ -203,11 +181,7 @@ pub(crate) fn adamw(
     v: &TchTensor,
     step: AdamWStep,
 ) -> Result<[TchTensor; 3]> {
-    for other in [g, m, v] {
-        if other.shape() != p.shape() {
-            return p.mismatch("adamw", other.shape(), "parameter, gradient and means of one shape");
-        }
-    }
+    contract::adamw(p.shape(), [g.shape(), m.shape(), v.shape()])?;
     let AdamWStep { beta1, beta2, eps, keep, rate, root } = step;
     if rate == 0.0 {
         return hooks::adamw(p, g, m, v, step); // nothing to divide by

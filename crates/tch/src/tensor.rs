@@ -3,7 +3,7 @@
 
 use crate::device::TchDevice;
 use crate::{elementwise, fused, ours, selection};
-use simseg_tensor::{AdamWStep, Attention, Binary, Element, Error, Ops, Result, Tensor, Unary};
+use simseg_tensor::{AdamWStep, Attention, Binary, Element, Result, Tensor, Unary, contract};
 use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
@@ -67,14 +67,6 @@ impl TchTensor {
     pub(crate) fn narrow(&self) -> Result<tch::Tensor> {
         self.cast(self.0.device.product_kind())
     }
-
-    pub(crate) fn check_axis(&self, op: &'static str, axis: usize) -> Result<()> {
-        if axis < self.rank() { Ok(()) } else { Err(Error::Axis { op, axis, shape: self.0.shape.clone() }) }
-    }
-
-    pub(crate) fn mismatch<R>(&self, op: &'static str, rhs: &[usize], rule: &'static str) -> Result<R> {
-        Err(Error::Shape { op, lhs: self.0.shape.clone(), rhs: rhs.to_vec(), rule })
-    }
 }
 
 /// A shape as libtorch wants it.
@@ -137,30 +129,19 @@ fn download<B: Element + tch::kind::Element, E: Element>(values: &tch::Tensor) -
     })
 }
 
-fn check_len(op: &'static str, len: usize, shape: &[usize]) -> Result<()> {
-    let wanted = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
-    if wanted == Some(len) {
-        return Ok(());
-    }
-    let rule = "as many values (left) as the shape (right) holds";
-    Err(Error::Shape { op, lhs: vec![len], rhs: shape.to_vec(), rule })
-}
-
 impl Tensor for TchTensor {
     type Device = TchDevice;
     type Index = TchIndex;
 
     fn from_host<E: Element>(data: &[E], shape: &[usize], device: &TchDevice) -> Result<Self> {
-        check_len("from_host", data.len(), shape)?;
+        contract::values("from_host", data.len(), shape)?;
         let flat = if device.kind() == Kind::Double { upload::<E, f64>(data)? } else { upload::<E, f32>(data)? };
         Ok(Self::new(send(&flat, shape, *device)?, *device))
     }
 
     fn index_from_host(data: &[usize], shape: &[usize], device: &TchDevice) -> Result<TchIndex> {
-        check_len("index_from_host", data.len(), shape)?;
-        if let Some(&index) = data.iter().find(|&&position| u32::try_from(position).is_err()) {
-            return Err(Error::Position { op: "index_from_host", index, bound: u32::MAX as usize });
-        }
+        contract::values("index_from_host", data.len(), shape)?;
+        contract::positions("index_from_host", data)?;
         let flat = ours(tch::Tensor::f_from_slice(&lengths(data)))?;
         let below = data.iter().max().map_or(0, |max| max + 1);
         Ok(TchIndex(Arc::new(Positions { handle: Handle(send(&flat, shape, *device)?), shape: shape.to_vec(), below })))
@@ -203,50 +184,32 @@ impl Tensor for TchTensor {
     }
 
     fn matmul(&self, rhs: &Self) -> Result<Self> {
-        let (a, b) = (self.shape(), rhs.shape());
-        let rank = a.len();
-        let fits = rank >= 2 && b.len() == rank && a[..rank - 2] == b[..rank - 2] && a[rank - 1] == b[rank - 2];
-        if !fits {
-            return self.mismatch("matmul", b, "[…, m, k] and […, k, n] with equal leading axes");
-        }
+        contract::matmul(self.shape(), rhs.shape())?;
         self.like(self.narrow()?.f_matmul(&rhs.narrow()?))
     }
 
     fn sum(&self, axis: usize) -> Result<Self> {
-        self.check_axis("sum", axis)?;
+        contract::axis("sum", self.shape(), axis)?;
         self.like(self.raw().f_sum_dim_intlist([axis as i64].as_slice(), true, self.0.device.kind()))
     }
 
     fn reshape(&self, shape: &[usize]) -> Result<Self> {
-        if shape.iter().product::<usize>() != self.shape().iter().product::<usize>() {
-            return self.mismatch("reshape", shape, "as many values as before");
-        }
+        contract::reshape(self.shape(), shape)?;
         self.like(self.raw().f_reshape(lengths(shape)))
     }
 
     fn permute(&self, axes: &[usize]) -> Result<Self> {
-        let mut sorted = axes.to_vec();
-        sorted.sort_unstable();
-        if !sorted.iter().copied().eq(0..self.rank()) {
-            return self.mismatch("permute", axes, "every axis (right) exactly once");
-        }
+        contract::permute(self.shape(), axes)?;
         self.like(self.raw().f_permute(lengths(axes)))
     }
 
     fn expand(&self, shape: &[usize]) -> Result<Self> {
-        let fits = shape.len() == self.rank() && self.shape().iter().zip(shape).all(|(&a, &b)| a == b || a == 1);
-        if !fits {
-            return self.mismatch("expand", shape, "equal rank, and only axes of length 1 change");
-        }
+        contract::expand(self.shape(), shape)?;
         self.like(self.raw().f_expand(lengths(shape), false))
     }
 
     fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
-        self.check_axis("slice", axis)?;
-        let (end, bound) = (start.saturating_add(len), self.shape()[axis]);
-        if end > bound {
-            return Err(Error::Position { op: "slice", index: end, bound: bound + 1 });
-        }
+        contract::slice(self.shape(), axis, start, len)?;
         self.like(self.raw().f_narrow(axis as i64, start as i64, len as i64))
     }
 

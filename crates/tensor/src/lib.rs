@@ -1,10 +1,11 @@
 //! What a tensor must do, the formulas built on it, and the derivative table.
 //!
-//! Reading order: [`error`], [`tensor`] (the trait), [`ops`] (formulas), [`hooks`] (formulas a backend may fuse),
+//! Reading order: [`error`], [`tensor`] (the trait), [`contract`] (its rules), [`ops`] (formulas), [`hooks`] (formulas a backend may fuse),
 //! [`autodiff`] (gradients for any backend) with its table in [`adjoint`], [`parameters`], [`random`].
 
 pub mod error;
 pub mod tensor;
+pub mod contract;
 pub mod ops;
 pub mod hooks;
 pub mod adjoint;

@@ -3,7 +3,7 @@
 //! It is the yardstick of the testkit and the worked example of `docs/write-a-backend.md`. Every method is the definition
 //! in [`Tensor`]'s documentation, written with one helper: `each` visits the positions of a shape in row-major order.
 
-use simseg_tensor::{Binary, Element, Error, Result, Tensor, Unary};
+use simseg_tensor::{Binary, Element, Result, Tensor, Unary, contract};
 use std::sync::Arc;
 
 /// Values and a shape.
@@ -40,10 +40,6 @@ fn offset(shape: &[usize], position: &[usize]) -> usize {
     shape.iter().zip(position).fold(0, |offset, (&len, &i)| offset * len + i)
 }
 
-fn bad<T>(op: &'static str, lhs: &[usize], rhs: &[usize], rule: &'static str) -> Result<T> {
-    Err(Error::Shape { op, lhs: lhs.to_vec(), rhs: rhs.to_vec(), rule })
-}
-
 /// The position with one axis replaced.
 fn with(position: &[usize], axis: usize, index: usize) -> Vec<usize> {
     let mut position = position.to_vec();
@@ -63,44 +59,21 @@ impl NaiveTensor {
         self.values[offset(&self.shape, position)]
     }
 
-    fn axis(&self, op: &'static str, axis: usize) -> Result<usize> {
-        self.shape.get(axis).copied().ok_or_else(|| Error::Axis { op, axis, shape: self.shape.clone() })
-    }
-
     /// Checks an index for `gather` and `scatter_add`.
     fn selects(&self, op: &'static str, axis: usize, index: &NaiveIndex) -> Result<()> {
-        let bound = self.axis(op, axis)?;
-        let same = index.shape.len() == self.shape.len()
-            && (0..self.shape.len()).all(|i| i == axis || index.shape[i] == self.shape[i]);
-        if !same {
-            return bad(op, &self.shape, &index.shape, "the index has the tensor's shape but for the axis");
-        }
-        within(op, index, bound)
+        within(op, index, contract::selects(op, &self.shape, axis, &index.shape)?)
     }
 
     /// Checks a table and an index for `rows` and `rows_add`; returns the table's width.
     fn table(&self, op: &'static str, index: &NaiveIndex) -> Result<usize> {
-        let &[v, d] = &self.shape[..] else {
-            return bad(op, &self.shape, &index.shape, "the left shape is a table [v, d]");
-        };
+        let [v, d] = contract::table(op, &self.shape, &index.shape)?;
         within(op, index, v)?;
         Ok(d)
     }
 }
 
 fn within(op: &'static str, index: &NaiveIndex, bound: usize) -> Result<()> {
-    match index.positions.iter().find(|&&position| position >= bound) {
-        Some(&index) => Err(Error::Position { op, index, bound }),
-        None => Ok(()),
-    }
-}
-
-fn check_len(op: &'static str, len: usize, shape: &[usize]) -> Result<()> {
-    if len == shape.iter().product::<usize>() {
-        Ok(())
-    } else {
-        bad(op, &[len], shape, "as many values as the shape holds")
-    }
+    contract::below(op, index.positions.iter().copied().max(), bound)
 }
 
 impl Tensor for NaiveTensor {
@@ -109,12 +82,13 @@ impl Tensor for NaiveTensor {
 
     // ---- host ------------------------------------------------------------------------------------------------
     fn from_host<E: Element>(data: &[E], shape: &[usize], _: &()) -> Result<Self> {
-        check_len("from_host", data.len(), shape)?;
+        contract::values("from_host", data.len(), shape)?;
         let values = data.iter().map(|x| x.to_f64()).collect();
         Ok(Self { values: Arc::new(values), shape: shape.to_vec() })
     }
     fn index_from_host(data: &[usize], shape: &[usize], _: &()) -> Result<NaiveIndex> {
-        check_len("index_from_host", data.len(), shape)?;
+        contract::values("index_from_host", data.len(), shape)?;
+        contract::positions("index_from_host", data)?;
         Ok(NaiveIndex { positions: data.to_vec(), shape: shape.to_vec() })
     }
     fn to_vec<E: Element>(&self) -> Result<Vec<E>> {
@@ -148,9 +122,7 @@ impl Tensor for NaiveTensor {
         }))
     }
     fn binary(&self, op: Binary, rhs: &Self) -> Result<Self> {
-        if self.shape != rhs.shape {
-            return bad("binary", &self.shape, &rhs.shape, "equal shapes");
-        }
+        contract::equal("binary", &self.shape, &rhs.shape)?;
         Ok(Self::make(&self.shape, |position| {
             let (a, b) = (self.at(position), rhs.at(position));
             match op {
@@ -164,16 +136,10 @@ impl Tensor for NaiveTensor {
 
     // ---- contraction -----------------------------------------------------------------------------------------
     fn matmul(&self, rhs: &Self) -> Result<Self> {
-        let rank = self.shape.len();
-        let fits = rank >= 2
-            && rhs.shape.len() == rank
-            && self.shape[..rank - 2] == rhs.shape[..rank - 2]
-            && self.shape[rank - 1] == rhs.shape[rank - 2];
-        if !fits {
-            return bad("matmul", &self.shape, &rhs.shape, "[…, m, k] and […, k, n] with equal leading axes");
-        }
+        let shape = contract::matmul(&self.shape, &rhs.shape)?;
+        let rank = shape.len();
         let (m, k, n) = (self.shape[rank - 2], self.shape[rank - 1], rhs.shape[rank - 1]);
-        Ok(Self::make(&with(&self.shape, rank - 1, n), |position| {
+        Ok(Self::make(&shape, |position| {
             let (i, j) = (position[rank - 2], position[rank - 1]);
             let batch = offset(&self.shape[..rank - 2], &position[..rank - 2]);
             let (row, column) = (&self.values[(batch * m + i) * k..][..k], &rhs.values[batch * k * n..]);
@@ -181,23 +147,18 @@ impl Tensor for NaiveTensor {
         }))
     }
     fn sum(&self, axis: usize) -> Result<Self> {
-        let len = self.axis("sum", axis)?;
+        let len = contract::axis("sum", &self.shape, axis)?;
         let term = |position: &[usize], i| self.at(&with(position, axis, i));
         Ok(Self::make(&with(&self.shape, axis, 1), |position| (0..len).map(|i| term(position, i)).sum()))
     }
 
     // ---- movement --------------------------------------------------------------------------------------------
     fn reshape(&self, shape: &[usize]) -> Result<Self> {
-        check_len("reshape", self.values.len(), shape)?;
+        contract::reshape(&self.shape, shape)?;
         Ok(Self { values: self.values.clone(), shape: shape.to_vec() })
     }
     fn permute(&self, axes: &[usize]) -> Result<Self> {
-        let mut sorted = axes.to_vec();
-        sorted.sort_unstable();
-        if !sorted.into_iter().eq(0..self.shape.len()) {
-            return bad("permute", &self.shape, axes, "every axis (right) exactly once");
-        }
-        let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
+        let shape = contract::permute(&self.shape, axes)?;
         Ok(Self::make(&shape, |position| {
             let mut source = vec![0; axes.len()];
             axes.iter().zip(position).for_each(|(&axis, &i)| source[axis] = i);
@@ -205,10 +166,7 @@ impl Tensor for NaiveTensor {
         }))
     }
     fn expand(&self, shape: &[usize]) -> Result<Self> {
-        let fits = shape.len() == self.shape.len() && self.shape.iter().zip(shape).all(|(&a, &b)| a == b || a == 1);
-        if !fits {
-            return bad("expand", &self.shape, shape, "equal rank, and only axes of length 1 change");
-        }
+        contract::expand(&self.shape, shape)?;
         Ok(Self::make(shape, |position| {
             let source: Vec<usize> =
                 position.iter().zip(&self.shape).map(|(&i, &len)| if len == 1 { 0 } else { i }).collect();
@@ -216,22 +174,12 @@ impl Tensor for NaiveTensor {
         }))
     }
     fn slice(&self, axis: usize, start: usize, len: usize) -> Result<Self> {
-        let bound = self.axis("slice", axis)?;
-        if start.saturating_add(len) > bound {
-            return Err(Error::Position { op: "slice", index: start.saturating_add(len), bound: bound + 1 });
-        }
-        Ok(Self::make(&with(&self.shape, axis, len), |position| self.at(&with(position, axis, start + position[axis]))))
+        let shape = contract::slice(&self.shape, axis, start, len)?;
+        Ok(Self::make(&shape, |position| self.at(&with(position, axis, start + position[axis]))))
     }
     fn concat(parts: &[&Self], axis: usize) -> Result<Self> {
-        let Some(first) = parts.first() else { return bad("concat", &[], &[], "at least one tensor") };
-        first.axis("concat", axis)?;
-        for part in parts {
-            if part.shape.len() != first.shape.len() || with(&part.shape, axis, 0) != with(&first.shape, axis, 0) {
-                return bad("concat", &first.shape, &part.shape, "equal shapes but for the joined axis");
-            }
-        }
-        let total = parts.iter().map(|part| part.shape[axis]).sum();
-        Ok(Self::make(&with(&first.shape, axis, total), |position| {
+        let shape = contract::concat(parts.iter().map(|part| part.shape()), axis)?;
+        Ok(Self::make(&shape, |position| {
             let mut i = position[axis];
             let mut parts = parts.iter();
             loop {
@@ -246,11 +194,8 @@ impl Tensor for NaiveTensor {
 
     // ---- selection -------------------------------------------------------------------------------------------
     fn topk(&self, k: usize, axis: usize) -> Result<NaiveIndex> {
-        let len = self.axis("topk", axis)?;
-        if k == 0 || k > len {
-            return bad("topk", &self.shape, &[k], "1 ≤ k (right) ≤ length of the axis");
-        }
-        let shape = with(&self.shape, axis, k);
+        let shape = contract::topk(&self.shape, k, axis)?;
+        let len = self.shape[axis];
         let mut positions = Vec::new();
         each(&shape, |position| {
             let mut order: Vec<usize> = (0..len).collect();
@@ -267,9 +212,7 @@ impl Tensor for NaiveTensor {
     }
     fn scatter_add(&self, axis: usize, index: &NaiveIndex, src: &Self) -> Result<Self> {
         self.selects("scatter_add", axis, index)?;
-        if src.shape != index.shape {
-            return bad("scatter_add", &src.shape, &index.shape, "the source has the index's shape");
-        }
+        contract::scatters(&src.shape, &index.shape)?;
         let mut values = self.values.to_vec();
         each(&src.shape, |position| {
             let to = index.positions[offset(&index.shape, position)];
@@ -284,9 +227,7 @@ impl Tensor for NaiveTensor {
     }
     fn rows_add(&self, index: &NaiveIndex, src: &Self) -> Result<Self> {
         let d = self.table("rows_add", index)?;
-        if src.shape != [&index.shape[..], &[d]].concat() {
-            return bad("rows_add", &src.shape, &index.shape, "the source is the index's shape and the table's width");
-        }
+        contract::rows(&src.shape, &index.shape, d)?;
         let mut values = self.values.to_vec();
         for (i, &x) in src.values.iter().enumerate() {
             values[index.positions[i / d] * d + i % d] += x;

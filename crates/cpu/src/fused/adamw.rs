@@ -6,7 +6,7 @@ use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use crate::walk::GRAIN;
 use rayon::prelude::*;
-use simseg_tensor::{AdamWStep, Result, Tensor};
+use simseg_tensor::{AdamWStep, Result, Tensor, contract};
 
 /// `[p, m, v]` after the step.
 pub(crate) fn step<A: Scalar>(
@@ -16,11 +16,7 @@ pub(crate) fn step<A: Scalar>(
     v: &CpuTensor<A>,
     how: AdamWStep,
 ) -> Result<[CpuTensor<A>; 3]> {
-    for other in [g, m, v] {
-        if other.shape() != p.shape() {
-            return p.mismatch("adamw", other.shape(), "parameter, gradient and means of one shape");
-        }
-    }
+    contract::adamw(p.shape(), [g.shape(), m.shape(), v.shape()])?;
     let inputs = [p, g, m, v].map(CpuTensor::contiguous);
     let [p_in, g, m_in, v_in] = inputs.each_ref().map(CpuTensor::values);
     let mut out = [0; 3].map(|_| Buffer::unwritten(p_in.len()));

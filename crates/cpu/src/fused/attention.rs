@@ -8,7 +8,7 @@ use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder};
 use rayon::prelude::*;
-use simseg_tensor::{Attention, Ops, PADDING, Result, Tensor};
+use simseg_tensor::{Attention, PADDING, Result, Tensor, contract};
 
 /// Shapes of one call: `b` items, `n` queries, `m` keys, width `d`, `h` heads of `c` channels.
 struct Shape {
@@ -26,17 +26,8 @@ fn check<A: Scalar>(
     v: &CpuTensor<A>,
     how: &Attention<'_, CpuTensor<A>>,
 ) -> Result<Shape> {
-    let [b, n, d] = q.dims()?;
-    let [_, m, _] = k.dims()?;
-    if k.shape() != [b, m, d] || v.shape() != k.shape() {
-        return q.mismatch("attention", k.shape(), "queries [b, n, d], keys and values [b, m, d]");
-    }
-    if how.heads == 0 || d % how.heads != 0 {
-        return q.mismatch("attention", &[how.heads], "the number of heads (right) divides the width");
-    }
-    if let Some(bias) = how.key_bias.filter(|bias| bias.numel() != b * m) {
-        return k.mismatch("attention", bias.shape(), "key bias [b, m]");
-    }
+    let bias = how.key_bias.map(Tensor::shape);
+    let [b, n, m, d] = contract::attention(q.shape(), k.shape(), v.shape(), how.heads, bias)?;
     Ok(Shape { b, n, m, d, h: how.heads, c: d / how.heads })
 }
 
@@ -117,9 +108,7 @@ pub(crate) fn backward<A: Scalar>(
     grad: &CpuTensor<A>,
 ) -> Result<(CpuTensor<A>, CpuTensor<A>, CpuTensor<A>)> {
     let Shape { b, n, m, d, h, c } = check(q, k, v, &how)?;
-    if grad.shape() != q.shape() {
-        return q.mismatch("attention_grad", grad.shape(), "the gradient has the output's shape");
-    }
+    contract::gradient("attention_grad", q.shape(), grad.shape())?;
     if b * n * m * d == 0 {
         return simseg_tensor::hooks::attention_grad(q, k, v, how, grad);
     }

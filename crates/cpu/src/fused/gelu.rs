@@ -3,7 +3,7 @@
 use crate::scalar::Scalar;
 use crate::tensor::CpuTensor;
 use crate::walk;
-use simseg_tensor::{Result, Tensor};
+use simseg_tensor::{Result, Tensor, contract};
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
 #[inline(always)]
@@ -17,9 +17,7 @@ pub(crate) fn forward<A: Scalar>(x: &CpuTensor<A>) -> Result<CpuTensor<A>> {
 }
 
 pub(crate) fn backward<A: Scalar>(x: &CpuTensor<A>, grad: &CpuTensor<A>) -> Result<CpuTensor<A>> {
-    if grad.shape() != x.shape() {
-        return x.mismatch("gelu_grad", grad.shape(), "the gradient has the output's shape");
-    }
+    contract::gradient("gelu_grad", x.shape(), grad.shape())?;
     let density = A::lit(1.0 / TAU.sqrt());
     let slope = move |x: A, g: A| g * (cdf(x) + x * density * (A::lit(-0.5) * x * x).exp_());
     Ok(CpuTensor::build(x.shape(), |out| walk::zip(x.shape(), x.parts(), grad.parts(), out, slope)))

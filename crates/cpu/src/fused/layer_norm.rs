@@ -1,13 +1,13 @@
 //! Layer normalisation, row by row: mean, biased variance, then `y = (x − μ)/√(σ² + ε) ⊙ w + b`.
 
-use super::{block_len, each_block, width};
+use super::{block_len, each_block};
 use crate::scalar::Scalar;
 use crate::simd::simd;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use crate::walk::sum_row;
 use rayon::prelude::*;
-use simseg_tensor::{Result, Tensor};
+use simseg_tensor::{Result, Tensor, contract};
 
 simd! {
     /// `Σ (x − μ)²` with sixteen running sums.
@@ -30,11 +30,7 @@ fn moments<A: Scalar>(row: &[A], eps: A) -> (A, A) {
 }
 
 fn check<A: Scalar>(x: &CpuTensor<A>, weight: &CpuTensor<A>, bias: &CpuTensor<A>) -> Result<usize> {
-    let d = width("layer_norm", x)?;
-    if weight.shape() != [d] || bias.shape() != [d] {
-        return x.mismatch("layer_norm", weight.shape(), "[…, d], weight [d], bias [d]");
-    }
-    Ok(d)
+    contract::layer_norm(x.shape(), weight.shape(), bias.shape())
 }
 
 pub(crate) fn forward<A: Scalar>(
@@ -66,9 +62,7 @@ pub(crate) fn backward<A: Scalar>(
     grad: &CpuTensor<A>,
 ) -> Result<(CpuTensor<A>, CpuTensor<A>, CpuTensor<A>)> {
     let d = check(x, weight, weight)?;
-    if grad.shape() != x.shape() {
-        return x.mismatch("layer_norm_grad", grad.shape(), "the gradient has the output's shape");
-    }
+    contract::gradient("layer_norm_grad", x.shape(), grad.shape())?;
     let (x, weight, g) = (x.contiguous(), weight.contiguous(), grad.contiguous());
     if x.numel() == 0 {
         let zeros = || CpuTensor::owned(Buffer::filled(A::default(), d), &[d]);

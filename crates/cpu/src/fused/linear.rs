@@ -1,11 +1,10 @@
 //! `y = x·Wᵀ + b`: the bias is where the sums start, so the result is touched once.
 
-use super::width;
 use crate::contraction::{columns, product, view2};
 use crate::scalar::Scalar;
 use crate::tensor::CpuTensor;
 use ndarray::{ArrayView2, ArrayViewMut2};
-use simseg_tensor::{Ops, Result, Tensor};
+use simseg_tensor::{Result, Tensor, contract};
 
 /// `x` as a matrix `[rows, i]`.
 fn matrix<A: Scalar>(x: &CpuTensor<A>, i: usize) -> Result<CpuTensor<A>> {
@@ -17,10 +16,7 @@ pub(crate) fn forward<A: Scalar>(
     weight: &CpuTensor<A>,
     bias: Option<&CpuTensor<A>>,
 ) -> Result<CpuTensor<A>> {
-    let [o, i] = weight.dims()?;
-    if width("linear", x)? != i || bias.is_some_and(|bias| bias.shape() != [o]) {
-        return x.mismatch("linear", weight.shape(), "[…, i] and [o, i], bias [o]");
-    }
+    let [o, i] = contract::linear(x.shape(), weight.shape(), bias.map(Tensor::shape))?;
     let rows = matrix(x, i)?;
     if rows.numel() == 0 || o == 0 {
         return simseg_tensor::hooks::linear(x, weight, bias);
@@ -45,13 +41,7 @@ pub(crate) fn backward<A: Scalar>(
     grad: &CpuTensor<A>,
     wants_input: bool,
 ) -> Result<Gradients<A>> {
-    let [o, i] = weight.dims()?;
-    if width("linear_grad", x)? != i
-        || width("linear_grad", grad)? != o
-        || x.numel() / i.max(1) != grad.numel() / o.max(1)
-    {
-        return x.mismatch("linear_grad", grad.shape(), "[…, i] and […, o]");
-    }
+    let [o, i] = contract::linear_grad(x.shape(), weight.shape(), grad.shape())?;
     if x.numel() == 0 || o == 0 {
         return simseg_tensor::hooks::linear_grad(x, weight, grad, wants_input);
     }

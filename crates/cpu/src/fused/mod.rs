@@ -11,14 +11,11 @@ use crate::scalar::Scalar;
 use crate::tensor::CpuTensor;
 use crate::walk::GRAIN;
 use rayon::prelude::*;
-use simseg_tensor::{Error, Result, Tensor};
+use simseg_tensor::{Result, Tensor, contract};
 
-/// The last axis' length, at least 1.
+/// The last axis' length.
 fn width<A: Scalar>(op: &'static str, x: &CpuTensor<A>) -> Result<usize> {
-    match x.shape().last() {
-        Some(&width) => Ok(width),
-        None => Err(Error::Axis { op, axis: 0, shape: vec![] }),
-    }
+    contract::last(op, x.shape())
 }
 
 /// Runs `body(block, rows of out)` over blocks of whole rows in parallel.

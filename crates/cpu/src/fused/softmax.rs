@@ -5,7 +5,7 @@ use crate::scalar::Scalar;
 use crate::simd::simd;
 use crate::tensor::CpuTensor;
 use crate::walk::sum_row;
-use simseg_tensor::{Result, Tensor};
+use simseg_tensor::{Result, Tensor, contract};
 
 simd! {
     /// Largest value of a row, with sixteen running maxima.
@@ -72,9 +72,7 @@ pub(crate) fn forward<A: Scalar>(x: &CpuTensor<A>) -> Result<CpuTensor<A>> {
 
 /// Both operands of an adjoint, row-major and of one shape.
 fn pair<A: Scalar>(op: &'static str, y: &CpuTensor<A>, g: &CpuTensor<A>) -> Result<(CpuTensor<A>, CpuTensor<A>)> {
-    if y.shape() != g.shape() {
-        return y.mismatch(op, g.shape(), "the gradient has the output's shape");
-    }
+    contract::gradient(op, y.shape(), g.shape())?;
     Ok((y.contiguous(), g.contiguous()))
 }
 

@@ -221,13 +221,13 @@ impl Settings {
 
     fn resolved_pairs<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Source> {
         let resolved = registry.data.pairs.resolve(&self.training.data);
-        resolved.map_err(|error| Failure::from(error).within("training."))
+        resolved.map_err(|error| Failure::from(error).of_data("training"))
     }
 
     fn resolved_datasets<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Sources> {
         let resolve = |prefix: &str, source: &Source| {
             let resolved = registry.data.datasets.resolve(source);
-            resolved.map_err(|error| Failure::from(error).within(format!("evaluation.{prefix}")))
+            resolved.map_err(|error| Failure::from(error).of_data(format!("evaluation.{prefix}").trim_end_matches('.')))
         };
         Ok(match &self.evaluation.data {
             Sources::One(source) => Sources::One(resolve("", source)?),

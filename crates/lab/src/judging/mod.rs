@@ -83,7 +83,8 @@ impl<T: Tensor> Judge<'_, T> {
             // One batch has one input size; what comes after another size, or cannot be read, waits for the next batch: whatever
             // lies before a damaged image is counted.
             let alike = |item: &Item| self.model.input_size(&item.picture) == size;
-            let mut items: Vec<Item> = std::iter::once(first).chain(rest.into_iter().map_while(Result::ok).take_while(alike)).collect();
+            let mut items: Vec<Item> =
+                std::iter::once(first).chain(rest.into_iter().map_while(Result::ok).take_while(alike)).collect();
             let pictures: Vec<_> = items.iter_mut().map(|item| std::mem::take(&mut item.picture)).collect();
             let features = self.model.features(&pictures, &mut NoTap)?;
             for ((item, picture), features) in items.iter_mut().zip(pictures).zip(&features) {

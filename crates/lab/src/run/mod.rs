@@ -109,7 +109,7 @@ pub fn run<D: Differentiable>(
 fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome {
     let data = &registries.training.data;
     let pairs = data.open_pairs(&settings.training.data, seed);
-    let pairs = pairs.map_err(|error| Failure::from(error).within("training."))?;
+    let pairs = pairs.map_err(|error| Failure::from(error).of_data("training"))?;
     if pairs.len() < settings.training.batch {
         let found = settings.training.batch;
         return Err(Failure::input(
@@ -119,7 +119,7 @@ fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registri
     }
     for (prefix, source) in settings.evaluation.data.list() {
         let dataset = data.open_dataset(source, seed);
-        dataset.map_err(|error| Failure::from(error).within(format!("evaluation.{prefix}")))?;
+        dataset.map_err(|error| Failure::from(error).of_data(format!("evaluation.{prefix}").trim_end_matches('.')))?;
     }
     start::check(settings, &registries.training)
 }

@@ -216,8 +216,9 @@ impl<P> Clip<P> {
     }
 }
 
-/// The largest factor of similarities, 100, as a logarithm (Radford et al. 2021, §2.5).
-const MOST_SCALE: f64 = 4.605_170_185_988_092;
+/// Bounds of `logit_scale`: a factor of 100 at most (Radford et al. 2021, §2.5), and of 2 at least: the loss holds its divisor at ½,
+/// beyond which no gradient would bring it back.
+const SCALES: (f64, f64) = (std::f64::consts::LN_2, 4.605_170_185_988_092);
 
 impl<T: Tensor> Network<T> for Clip<T> {
     fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
@@ -230,12 +231,12 @@ impl<T: Tensor> Network<T> for Clip<T> {
         Ok(Tokens { values: tokens.values.linear(&self.text_projection.t()?, None)?, ..tokens })
     }
 
-    /// `e^(−logit_scale)`: CLIP's bound of 100 on the factor lies inside the bounds that the loss puts on the divisor.
+    /// `e^(−logit_scale)`; within [`SCALES`] it lies inside the bounds that the loss puts on the divisor.
     fn temperature(&self) -> Result<T> {
         self.logit_scale.neg()?.exp()
     }
 
     fn bounded(&self, name: &str, value: &T) -> Result<Option<T>> {
-        if name == "logit_scale" { value.clamp(0.0, MOST_SCALE).map(Some) } else { Ok(None) }
+        if name == "logit_scale" { value.clamp(SCALES.0, SCALES.1).map(Some) } else { Ok(None) }
     }
 }
