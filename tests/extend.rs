@@ -98,7 +98,9 @@ fn copy(to: &Path) {
 }
 
 fn cargo(folder: &Path, arguments: &[&str]) -> Output {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| root().join("target").into());
+    // A folder of its own: cargo would take the copy's crates for the workspace's, whose documentation tests then find other ones.
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("extend");
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command.args(arguments).current_dir(folder).env("CARGO_TARGET_DIR", target).output().unwrap()
 }

@@ -7,20 +7,26 @@
 //! | [`failure`] | how a command ends |
 //! | [`progress`] | bars and lines for people |
 //! | [`experiment`] | the file: settings, variants, expectations |
+//! | [`backend`] | what computes |
 //! | [`training`] | one training run, resumable |
 //! | [`judging`] | one evaluation, for whoever asks |
-//! | [`run`] | all runs of an experiment |
+//! | [`results`] | what an experiment leaves behind |
 //! | [`report`] | the table, and the page |
+//! | [`run`] | all runs of an experiment |
 //! | [`commands`] | one module per command, with its options |
-//! | [`cli`] | the command line and the backends |
+//! | [`cli`] | the command line |
+//!
+//! Each module uses those above it and none below.
 
 pub mod failure;
 pub mod progress;
 pub mod experiment;
+pub mod backend;
 pub mod training;
 pub mod judging;
-pub mod run;
+pub mod results;
 pub mod report;
+pub mod run;
 pub mod commands;
 pub mod cli;
 

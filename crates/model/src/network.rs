@@ -86,10 +86,10 @@ pub trait Network<T: Tensor>: Send + Sync {
 pub fn with_vocabulary(network: &Choice, words: usize) -> Choice {
     let mut network = network.clone();
     let text = network.settings.get_mut("text").and_then(|text| text.as_object_mut());
-    if let Some(vocabulary) = text.and_then(|text| text.get_mut("vocabulary")) {
-        if vocabulary.as_u64() == Some(0) {
-            *vocabulary = words.into();
-        }
+    if let Some(vocabulary) = text.and_then(|text| text.get_mut("vocabulary"))
+        && vocabulary.as_u64() == Some(0)
+    {
+        *vocabulary = words.into();
     }
     network
 }

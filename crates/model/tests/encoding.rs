@@ -155,7 +155,8 @@ fn a_pool_is_the_sum_of_its_shares() {
     let values: Vec<f64> = (0..3 * 5 * 4).map(|i| (0.9 * (i * i) as f64).cos()).collect();
     let tokens = |lengths: Option<Vec<usize>>| Tokens { values: tensor(&values, &[3, 5, 4]), lengths };
     let loda = |padding| Loda { image_k: 2, text_k: 3, padding };
-    let cases: [(&dyn Aligner<Cpu>, Side, Option<Vec<usize>>); 6] = [
+    type Case<'a> = (&'a dyn Aligner<Cpu>, Side, Option<Vec<usize>>);
+    let cases: [Case<'_>; 6] = [
         (&Dense {}, Side::Image, None),
         (&Dense {}, Side::Text, Some(vec![5, 2, 4])),
         (&loda(Padding::PerCaption), Side::Image, None),

@@ -309,6 +309,13 @@ fn corners<D: Differentiable>() -> Vec<Case<D>> {
             let (dx, dy) = (dx.map_err(say)?, dy.map_err(say)?);
             if dx == [2.0] && dy == [0.0, 0.0] { Ok(()) } else { Err(format!("{dx:?} {dy:?}")) }
         }),
+        Case::new("a_leaf_that_is_asked_for_twice_gets_its_gradient_twice", |device| {
+            let (x, y) = (tensor::<D>(&[2.0], &[1], device)?.leaf(), tensor::<D>(&[5.0], &[1], device)?.leaf());
+            let loss = x.mul(&x).and_then(|z| z.mul(&y)).and_then(|z| z.sum_all()).map_err(say)?;
+            let grads = loss.grad(&[&x, &y, &x]).map_err(say)?;
+            let values = grads.iter().map(|g| g.to_vec::<f64>()).collect::<Result<Vec<_>, _>>().map_err(say)?;
+            if values == [[20.0], [4.0], [20.0]] { Ok(()) } else { Err(format!("{values:?}")) }
+        }),
         Case::new("the_gradient_of_many_values_is_an_error", |device| {
             let x = tensor::<D>(&[1.0, 2.0], &[2], device)?.leaf();
             if x.scale(2.0).map_err(say)?.grad(&[&x]).is_err() { Ok(()) } else { Err("no error".into()) }

@@ -4,7 +4,7 @@
 //! for `--recipe FILE.toml`. Judge it on other images than it was made from.
 
 use super::shared::{DatasetArgs, ModelArgs, Opened};
-use crate::cli::backend::BackendArgs;
+use crate::backend::BackendArgs;
 use crate::failure::Outcome;
 use crate::judging::Judge;
 use crate::progress::Steps;

@@ -4,13 +4,13 @@
 //! (`--resume`) and the confidence interval can draw images with replacement.
 
 use super::shared::{DatasetArgs, ModelArgs, Opened};
-use crate::cli::backend::BackendArgs;
+use crate::backend::BackendArgs;
 use crate::experiment::settings::USUAL_METRICS;
 use crate::failure::{Failure, Outcome};
 use crate::judging::partial::{Partial, path_of};
 use crate::judging::{Judge, Observations};
 use crate::progress::Steps;
-use crate::run::results::{Metrics, save_json};
+use crate::results::{Metrics, save_json};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -4,7 +4,7 @@
 //! the share of images one of whose captions is among the `k` best; from text to image, the share of captions whose image
 //! is. Released code: images squashed to 324, the middle 288 of them cut out.
 
-use crate::cli::backend::BackendArgs;
+use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::progress::Steps;
 use clap::Args;
@@ -168,7 +168,7 @@ pub fn retrieve<T: Tensor>(options: &Options, extension: &impl Extension, device
     let (image_to_text, text_to_image) = both_ways(&image_rows, &text_rows, &image_of, d);
     let seconds = began.elapsed().as_secs_f64();
     let report = Report { image_to_text, text_to_image, images: names.len(), captions: texts.len(), seconds };
-    crate::run::results::save_json(&options.out, &report)?;
+    crate::results::save_json(&options.out, &report)?;
     println!("{} images, {} captions      R@1    R@5   R@10", report.images, report.captions);
     for (way, r) in [("image → text", report.image_to_text), ("text → image", report.text_to_image)] {
         println!("{way:<28} {:5.1}  {:5.1}  {:5.1}", 100.0 * r.at_1, 100.0 * r.at_5, 100.0 * r.at_10);

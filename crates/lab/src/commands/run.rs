@@ -1,8 +1,9 @@
 //! `simseg run`: an experiment file from the command line.
 
-use crate::cli::backend::BackendArgs;
+use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
-use crate::run::{self, Earlier};
+use crate::results::folder::Earlier;
+use crate::run as experiment;
 use clap::Args;
 use simseg::Extension;
 use simseg_tensor::Differentiable;
@@ -36,7 +37,7 @@ pub struct Options {
 /// Runs an experiment.
 ///
 /// # Errors
-/// As [`run::run`].
+/// As [`crate::run::run`].
 pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, device: &D::Device) -> Outcome {
     if options.seeds == 0 {
         return Err(Failure::input("--seeds", "at least 1"));
@@ -46,6 +47,6 @@ pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, dev
         (_, true) => Earlier::Clear,
         _ => Earlier::Keep,
     };
-    let how = run::Options { out: options.out.clone(), seeds: options.seeds, earlier };
-    run::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
+    let how = experiment::Options { out: options.out.clone(), seeds: options.seeds, earlier };
+    experiment::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
 }

@@ -1,7 +1,7 @@
 //! `simseg segment`: label maps for your own images and words.
 
 use super::shared::ModelArgs;
-use crate::cli::backend::BackendArgs;
+use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use clap::Args;
 use simseg::words::class_file;
@@ -81,7 +81,7 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
     }
     if let Some(path) = &options.timings {
         clock.seconds.insert("total", began.elapsed().as_secs_f64());
-        crate::run::results::save_json(path, &clock.seconds)?;
+        crate::results::save_json(path, &clock.seconds)?;
     }
     Ok(())
 }

@@ -186,7 +186,6 @@ impl Settings {
                 .resolved(registry)
                 .map_err(Failure::from)
                 .map_err(|e| e.within("segmentation."))?,
-            ..self.clone()
         };
         resolved.check(registry)?;
         Ok(resolved)

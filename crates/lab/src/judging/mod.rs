@@ -120,8 +120,7 @@ impl<T: Tensor> Judge<'_, T> {
             segmenter: self.segmenter,
             classes: self.words.list.len(),
         };
-        let observe = |metric: &Box<dyn Metric<T>>| metric.observe(&case);
-        let observed = self.metrics.iter().map(observe).collect::<Result<Vec<Value>, _>>();
+        let observed = self.metrics.iter().map(|metric| metric.observe(&case)).collect::<Result<Vec<Value>, _>>();
         let observed = observed.map_err(|error| Failure::from(error).within(format!("{}: ", item.stem)))?;
         each(Image { index, item, features, objects: &objects, prediction: &prediction, observed })
     }

@@ -2,7 +2,7 @@
 
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Outcome};
-use crate::run::folder::of_run;
+use crate::results::folder::of_run;
 use crate::training::log::{StepMetrics, read};
 use plotters::prelude::*;
 use std::path::Path;

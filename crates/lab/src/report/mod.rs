@@ -5,9 +5,9 @@ pub mod chart;
 
 use crate::experiment::{Experiment, Sources, Variant};
 use crate::failure::{Failure, Outcome};
-use crate::run::folder::of_run;
-use crate::run::results::{Results, answers};
-use crate::run::samples::{self, Said};
+use crate::results::folder::of_run;
+use crate::results::samples::{self, Said};
+use crate::results::{Results, answers};
 use askama::Template;
 use base64::Engine;
 use simseg::{Picture, Registry};

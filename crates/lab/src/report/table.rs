@@ -2,7 +2,7 @@
 
 use crate::experiment::Experiment;
 use crate::failure::Outcome;
-use crate::run::results::Results;
+use crate::results::Results;
 use simseg::Registry;
 use simseg_tensor::Tensor;
 use std::fmt::Write;

@@ -4,9 +4,9 @@
 //! each channel is pooled from (step 2), which pooling does not keep.
 
 use super::shared::ModelArgs;
-use crate::cli::backend::BackendArgs;
+use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
-use crate::run::samples::heat;
+use crate::results::samples::heat;
 use askama::Template;
 use base64::Engine;
 use clap::Args;

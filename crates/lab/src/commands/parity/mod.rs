@@ -4,13 +4,15 @@
 //! optimiser step, twenty training steps. The first row that diverges is the one to read; [`simseg_testkit::diagnose`] tells a wrong
 //! kernel from a wrong derivative rule and a wrong formula.
 //!
-//! Reading order: [`probe`] (a model and a batch that fits it), [`rows`] (comparisons and how they print).
+//! Reading order: [`pair`] (which two), [`probe`] (a model and a batch that fits it), [`rows`] (comparisons and how they print).
 
+mod pair;
 pub mod probe;
 pub mod rows;
 
 use crate::failure::{Failure, Outcome};
 use clap::Args;
+pub use pair::compare;
 use probe::Probe;
 use rows::{Report, Row};
 use simseg::Extension;

@@ -1,21 +1,16 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
-//! Reading order: this file (all runs, then one), [`folder`] (what they leave behind), [`results`], [`samples`] (pictures to look
-//! at).
-
-pub mod folder;
-pub mod results;
-pub mod samples;
+//! All runs come first in this file, then the parts of one.
 
 use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::judging::{self, Judge};
 use crate::progress::Steps;
 use crate::report;
+use crate::results::folder::{self, Earlier};
+use crate::results::{Metrics, Results, Row, answers, samples, save_json};
 use crate::training::corpus::Corpus;
 use crate::training::{Trained, start, train};
-pub use folder::Earlier;
-use results::{Metrics, Results, Row, answers, save_json};
 use simseg::{Choice, Extension, Loaded, Model, Registry};
 use simseg_tensor::{Differentiable, Tensor};
 use std::path::{Path, PathBuf};

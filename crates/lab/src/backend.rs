@@ -1,16 +1,10 @@
-//! Which backends there are, and where they run: the only file that names them. Commands are generic: each is written once, and
-//! [`on!`] compiles its call for every backend.
+//! Which backends there are, and where they run: with `commands/parity/pair.rs` the only file that names them. Commands are
+//! generic: each is written once, and [`on!`] compiles its call for every backend.
 
-use crate::commands::parity;
 use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
-use simseg::Extension;
-use simseg_cpu::{CpuDevice, CpuTensor};
 #[cfg(feature = "tch")]
 pub use simseg_tch::TchDevice as Libtorch;
-use simseg_tensor::Autodiff;
-use simseg_testkit::mistake::{Mistake, NUDGES};
-use simseg_testkit::{Faulty, NaiveTensor, plant};
 /// In a build without libtorch there is no device of it.
 #[cfg(not(feature = "tch"))]
 pub use std::convert::Infallible as Libtorch;
@@ -39,11 +33,15 @@ enum Backend {
 }
 
 /// The precisions by name.
-#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
-enum Precision {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// Single precision.
     F32,
+    /// Double precision.
     F64,
+    /// bfloat16 where it is safe, f32 elsewhere.
     Bf16,
+    /// Half precision where it is safe, f32 elsewhere.
     F16,
 }
 
@@ -60,7 +58,7 @@ pub enum Place {
 macro_rules! on {
     ($place:expr, |$device:ident| $command:expr) => {
         match $place {
-            $crate::cli::backend::Place::Cpu => {
+            $crate::backend::Place::Cpu => {
                 #[allow(dead_code, reason = "a command names the one or the other")]
                 type T = simseg_cpu::CpuTensor<f32>;
                 #[allow(dead_code, reason = "a command names the one or the other")]
@@ -69,9 +67,9 @@ macro_rules! on {
                 $command
             }
             #[cfg(not(feature = "tch"))]
-            $crate::cli::backend::Place::Tch(never) => match never {},
+            $crate::backend::Place::Tch(never) => match never {},
             #[cfg(feature = "tch")]
-            $crate::cli::backend::Place::Tch(device) => {
+            $crate::backend::Place::Tch(device) => {
                 #[allow(dead_code, reason = "a command names the one or the other")]
                 type T = simseg_tch::TchTensor;
                 #[allow(dead_code, reason = "a command names the one or the other")]
@@ -114,55 +112,12 @@ impl BackendArgs {
     }
 }
 
-/// `simseg parity` on the two backends it names.
+/// libtorch on a device, as the option `asked` wants it. CUDA is looked for here, before any other use of libtorch: it looks once and remembers.
 ///
 /// # Errors
-/// Exit 1 if they diverge, exit 2 for bad input.
-pub fn parity(options: &parity::Options, extension: &impl Extension) -> Outcome {
-    if let Some(name) = &options.inject {
-        let Some(operation) = NUDGES.into_iter().find(|operation| operation == name) else {
-            return Err(Failure::input("--inject", format!("expected one of {}, found `{name}`", NUDGES.join(", "))));
-        };
-        plant(Some(Mistake::Nudge(operation)));
-    }
-    match Against::open(&options.against, &options.device)? {
-        Against::Naive => {
-            type Naive = Faulty<NaiveTensor>;
-            type Cpu = CpuTensor<f32>;
-            parity::parity::<Cpu, Naive, Autodiff<Naive>>(options, true, extension, &CpuDevice, &(), &())
-        }
-        #[cfg(feature = "tch")]
-        Against::Tch(device) => {
-            type Tch = Faulty<simseg_tch::TchTensor>;
-            parity::parity::<CpuTensor<f32>, Tch, Tch>(options, false, extension, &CpuDevice, &device, &device)
-        }
-        #[cfg(not(feature = "tch"))]
-        Against::Tch(never) => match never {},
-    }
-}
-
-/// What `simseg parity` holds the cpu backend against.
-enum Against {
-    Naive,
-    Tch(Libtorch),
-}
-
-impl Against {
-    fn open(name: &str, device: &str) -> Outcome<Self> {
-        match (name, device) {
-            ("naive", "cpu") => Ok(Self::Naive),
-            ("naive", other) => {
-                Err(Failure::input("--device", format!("the naive backend runs on `cpu`, not `{other}`")))
-            }
-            ("tch", device) => Ok(Self::Tch(libtorch("--against tch", device, Precision::F32)?)),
-            (other, _) => Err(Failure::input("--against", format!("expected naive or tch, found `{other}`"))),
-        }
-    }
-}
-
-/// libtorch on a device. CUDA is looked for here, before any other use of libtorch: it looks once and remembers.
+/// Exit 2 if this build is without it, or the device is not there.
 #[cfg(feature = "tch")]
-fn libtorch(_: &str, device: &str, precision: Precision) -> Outcome<Libtorch> {
+pub fn libtorch(_asked: &str, device: &str, precision: Precision) -> Outcome<Libtorch> {
     let device = simseg_tch::device(device).map_err(|error| Failure::input(format!("--device {device}"), error))?;
     // `--threads` made the pool of this process; libtorch has its own.
     simseg_tch::set_threads(rayon::current_num_threads());
@@ -174,8 +129,12 @@ fn libtorch(_: &str, device: &str, precision: Precision) -> Outcome<Libtorch> {
     }))
 }
 
+/// libtorch is not in this build.
+///
+/// # Errors
+/// Always, with exit 2.
 #[cfg(not(feature = "tch"))]
-fn libtorch(asked: &str, _: &str, _: Precision) -> Outcome<Libtorch> {
+pub fn libtorch(asked: &str, _: &str, _: Precision) -> Outcome<Libtorch> {
     Err(Failure::input(
         asked,
         "this build is without libtorch; `cargo xtask tch -- …` builds with it (docs/libtorch.md)",

@@ -3,7 +3,7 @@
 //! One folder per run, `DIR/<variant>-seed<k>/`, with `config.toml` (resolved), `metrics.jsonl`, `state.safetensors` (to
 //! resume), `model/`, `pictures/` and, once it is finished, `result.json`; a run that has one is not repeated.
 
-use super::results::Row;
+use super::Row;
 use crate::experiment::{Experiment, Settings};
 use crate::failure::{Failure, Outcome};
 use simseg_data::atomic;

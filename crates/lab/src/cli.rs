@@ -1,12 +1,10 @@
 //! The command line: every command's options stand with the command; this file lists them and picks the backend.
 //!
-//! With [`backend`] the only place that knows which backends exist.
+//! [`crate::backend`] knows which there are.
 
-pub mod backend;
-
+use crate::backend::on;
 use crate::commands::{calibrate, convert, evaluate, explain, import, parity, recipe, retrieve, run, scenes, segment};
 use crate::failure::{Failure, Outcome};
-use backend::on;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use simseg::{Extension, Registry};
 use simseg_cpu::CpuTensor;
@@ -134,7 +132,7 @@ fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
         }
         Command::Convert(options) => convert::convert(&options),
         Command::Import(options) => import::import(&options),
-        Command::Parity(options) => backend::parity(&options, extension),
+        Command::Parity(options) => parity::compare(&options, extension),
         Command::Recipe(options) => recipe::recipe(&options, extension),
         Command::Scenes(options) => scenes::scenes(&options),
     }

@@ -3,9 +3,9 @@
 //! `pictures/<i>.image.png`, `.truth.png`, `.labels.png`, `.heat.png` and `pictures.json` with captions; the report shows every
 //! variant on the pictures that it was judged on.
 
+use super::save_json;
 use crate::failure::{Failure, Outcome};
 use crate::judging::{Image, Judge};
-use crate::run::results::save_json;
 use serde::{Deserialize, Serialize};
 use simseg::{Labels, Picture};
 use simseg_data::{Dataset, atomic};

@@ -1,4 +1,8 @@
-//! `results.json`: one row per variant and seed.
+//! What an experiment leaves behind: `results.json` with one row per variant and seed (this file), the folders of its runs
+//! ([`folder`]), and pictures to look at ([`samples`]).
+
+pub mod folder;
+pub mod samples;
 
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Outcome};
