@@ -1,5 +1,5 @@
 //! Which backends there are, and where they run: with `commands/parity/pair.rs` the only file that names them. Commands are
-//! generic: each is written once, and [`on!`] compiles its call for every backend.
+//! generic: each is written once, and `on!` compiles its call for every backend.
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
@@ -45,7 +45,7 @@ pub enum Precision {
     F16,
 }
 
-/// A backend that is there, with its device. Only [`on!`] matches on it.
+/// A backend that is there, with its device. Only `on!` matches on it.
 pub enum Place {
     /// The pure-Rust reference.
     Cpu,

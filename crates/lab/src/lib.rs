@@ -12,7 +12,7 @@
 //! | [`judging`] | one evaluation, for whoever asks |
 //! | [`results`] | what an experiment leaves behind |
 //! | [`report`] | the table, and the page |
-//! | [`run`] | all runs of an experiment |
+//! | [`mod@run`] | all runs of an experiment |
 //! | [`commands`] | one module per command, with its options |
 //! | [`cli`] | the command line |
 //!

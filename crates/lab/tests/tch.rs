@@ -8,21 +8,18 @@ use std::process::{Command, Output};
 const TINY: &str = r#"
 name = "tiny"
 question = "Does libtorch learn what the CPU backend learns?"
-[world]
-image_size = 32
 [model]
 projection = 8
 temperature = 0.05
 image = { image_size = 32, patch = 8, width = 12, depth = 1, heads = 2 }
 text = { positions = 25, width = 12, depth = 1, heads = 2 }
 [training]
-scenes = 64
+data = { kind = "scenes", count = 64, image_size = 32 }
 batch = 16
 steps = 20
 schedule = { rate = 1e-3, warmup = 3, floor = 0.1 }
 [evaluation]
-scenes = 8
-bias = 0.0
+data = { kind = "scenes", count = 8, image_size = 32, bias = 0.0 }
 [aligner]
 kind = "loda"
 image_k = 2

@@ -4,7 +4,7 @@
 //! optimiser step, twenty training steps. The first row that diverges is the one to read; [`simseg_testkit::diagnose`] tells a wrong
 //! kernel from a wrong derivative rule and a wrong formula.
 //!
-//! Reading order: [`pair`] (which two), [`probe`] (a model and a batch that fits it), [`rows`] (comparisons and how they print).
+//! Reading order: `pair` (which two), [`probe`] (a model and a batch that fits it), [`rows`] (comparisons and how they print).
 
 mod pair;
 pub mod probe;
