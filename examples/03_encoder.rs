@@ -1,4 +1,4 @@
-//! Step 3: an encoder turns an image into tokens, one per patch and a [CLS] token for the whole.
+//! Step 3: an encoder turns an image into tokens, one per patch and a \[CLS\] token for the whole.
 //!
 //! A ViT cuts the image into squares, lays each flat, multiplies it with the patch kernel, adds where it was, and lets all
 //! tokens attend to each other, block by block (`crates/model/src/vit.rs`). A tap sees every named intermediate.

@@ -112,7 +112,9 @@ impl BackendArgs {
     }
 }
 
-/// libtorch on a device, as the option `asked` wants it. CUDA is looked for here, before any other use of libtorch: it looks once and remembers.
+/// libtorch on a device, as the option `asked` wants it.
+///
+/// CUDA is looked for here, before any other use of libtorch: it looks once and remembers.
 ///
 /// # Errors
 /// Exit 2 if this build is without it, or the device is not there.

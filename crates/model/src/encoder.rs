@@ -15,7 +15,7 @@ use std::fmt::Debug;
 pub trait Encoder<T: Tensor>: Send + Sync {
     /// A batch of inputs.
     type Input;
-    /// `[b, n, width]` features, the [CLS] token first.
+    /// `[b, n, width]` features, the \[CLS\] token first.
     fn encode(&self, x: &Self::Input, tap: &mut dyn Tap<T>) -> Result<Tokens<T>>;
     /// Channels per token.
     fn width(&self) -> usize;

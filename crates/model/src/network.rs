@@ -53,13 +53,13 @@ pub trait NetworkConfig<T: Tensor>: Architecture {
 
 /// Images and sentences to projected tokens.
 pub trait Network<T: Tensor>: Send + Sync {
-    /// Projected image tokens `[b, 1+n, e]`, the [CLS] token first: pixels `[b, 3, h, w]`.
+    /// Projected image tokens `[b, 1+n, e]`, the \[CLS\] token first: pixels `[b, 3, h, w]`.
     ///
     /// # Errors
     /// If the image is not a whole number of patches.
     fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>>;
 
-    /// Projected text tokens `[b, m, e]`, the [CLS] token (CLIP: the end-of-text token) first.
+    /// Projected text tokens `[b, m, e]`, the \[CLS\] token (CLIP: the end-of-text token) first.
     ///
     /// # Errors
     /// If a sentence is longer than the positions, or holds an id beyond the vocabulary.

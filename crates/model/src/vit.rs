@@ -81,7 +81,7 @@ pub struct Vit<P> {
     pub config: VitConfig,
     /// `[1, 1, d]`
     pub cls_token: P,
-    /// `[1, 1+g·g, d]`, the [CLS] token's row first.
+    /// `[1, 1+g·g, d]`, the \[CLS\] token's row first.
     pub pos_embed: P,
     /// `weight [d, 3, p, p]`
     pub patch_embed: Linear<P>,
@@ -221,7 +221,7 @@ pub fn bicubic(from: usize, to: usize) -> Vec<f64> {
     weights
 }
 
-/// Position embeddings `[1, 1+g·g, d]` for another grid; the [CLS] token's row is kept.
+/// Position embeddings `[1, 1+g·g, d]` for another grid; the \[CLS\] token's row is kept.
 pub fn resize_positions<T: Tensor>(positions: &T, [rows, columns]: [usize; 2]) -> Result<T> {
     let [_, n, d] = positions.dims()?;
     let grid = n.saturating_sub(1).isqrt();

@@ -20,7 +20,7 @@ pub struct ImageFeatures<T> {
     pub rgb: Vec<u8>,
     /// Size of the label map wanted.
     pub output: Size,
-    /// All projected tokens, `[1, 1+n, d]`, the [CLS] token first; if [`crate::Needs::tokens`].
+    /// All projected tokens, `[1, 1+n, d]`, the \[CLS\] token first; if [`crate::Needs::tokens`].
     pub tokens: Option<Tokens<T>>,
     /// Attention of the last layer, `[h, 1+n, 1+n]`, queries by keys; if [`crate::Needs::attention`].
     pub attention: Option<T>,

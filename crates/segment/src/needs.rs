@@ -3,7 +3,7 @@
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Needs {
-    /// All tokens of an image, [CLS] included.
+    /// All tokens of an image, \[CLS\] included.
     pub tokens: bool,
     /// The attention of the image encoder's last layer.
     pub attention: bool,

@@ -1,4 +1,4 @@
-//! An image encoder of one product: every patch by itself, their mean in the place of the [CLS] token.
+//! An image encoder of one product: every patch by itself, their mean in the place of the \[CLS\] token.
 
 use serde::{Deserialize, Serialize};
 use simseg_model::encoder::ImageEncoder;

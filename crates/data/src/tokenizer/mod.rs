@@ -86,7 +86,7 @@ impl Tokenizer {
     ///
     /// ```
     /// let tokenizer = simseg_data::Tokenizer::from_words(["a", "sheep"])?;
-    /// assert_eq!(tokenizer.encode("A sheep", 25)?, [2, 5, 6, 3]); // [CLS] a sheep [SEP]
+    /// assert_eq!(tokenizer.encode("A sheep", 25)?, [2, 5, 6, 3]); // \[CLS\] a sheep \[SEP\]
     /// # Ok::<(), simseg_data::Error>(())
     /// ```
     ///

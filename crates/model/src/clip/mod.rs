@@ -6,9 +6,9 @@
 //! - text: `x₀ = token + pos`, blocks in which a token sees only itself and earlier ones, `ln_final`;
 //! - then `x·P` on every token, `P [d, e]` (stored transposed to a [`Linear`] layer).
 //!
-//! OpenAI normalises and projects the [CLS] token alone; here all tokens are, since alignment and maps need them. The text
-//! counterpart of [CLS] is the *last* token (end of text), the only one that has seen the whole sentence: it is put first,
-//! where every [`Encoder`] keeps its [CLS] token, and the others follow in order. Padding needs no mask: it comes last.
+//! OpenAI normalises and projects the \[CLS\] token alone; here all tokens are, since alignment and maps need them. The text
+//! counterpart of \[CLS\] is the *last* token (end of text), the only one that has seen the whole sentence: it is put first,
+//! where every [`Encoder`] keeps its \[CLS\] token, and the others follow in order. Padding needs no mask: it comes last.
 
 mod towers;
 
@@ -231,7 +231,7 @@ impl<T: Tensor> Network<T> for Clip<T> {
         Ok(Tokens { values: tokens.values.linear(&self.text_projection.t()?, None)?, ..tokens })
     }
 
-    /// `e^(−logit_scale)`; within [`SCALES`] it lies inside the bounds that the loss puts on the divisor.
+    /// `e^(−logit_scale)`; within `SCALES` it lies inside the bounds that the loss puts on the divisor.
     fn temperature(&self) -> Result<T> {
         self.logit_scale.neg()?.exp()
     }

@@ -16,7 +16,7 @@ pub struct ClipImage<P> {
     pub gelu: Gelu,
     /// `[d]`
     pub class_embedding: P,
-    /// `[1+g·g, d]`, the [CLS] token's row first.
+    /// `[1+g·g, d]`, the \[CLS\] token's row first.
     pub positional_embedding: P,
     /// `weight [d, 3, p, p]`, no bias.
     pub conv1: Linear<P>,

@@ -1,4 +1,4 @@
-//! Holistic alignment: the [CLS] token stands for all, as in CLIP. `z[b] = x[b, 0] / ‖x[b, 0]‖`.
+//! Holistic alignment: the \[CLS\] token stands for all, as in CLIP. `z[b] = x[b, 0] / ‖x[b, 0]‖`.
 
 use super::{Aligner, AlignerConfig, Side, Stage};
 use crate::parameters::Parameters;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tensor};
 
-/// [CLS] token to [CLS] token; the released code calls it `identity`.
+/// \[CLS\] token to \[CLS\] token; the released code calls it `identity`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Holistic {}

@@ -1,6 +1,6 @@
 //! Alignment: how many tokens become one vector per image and per caption, and how two of these compare.
 //!
-//! Three answers, each in its own file with its settings: [`holistic`] uses the [CLS] token, [`dense`] all tokens alike,
+//! Three answers, each in its own file with its settings: [`holistic`] uses the \[CLS\] token, [`dense`] all tokens alike,
 //! [`loda`] the few that respond most, channel by channel. Tokens are projected before, vectors normalised after:
 //! `z / (‖z‖ + 1e-8)`.
 
@@ -21,12 +21,12 @@ use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 use simseg_tensor::{Error, Ops, Parameter, Result, Tensor};
 
-/// Which encoder tokens come from: their [CLS] tokens are treated differently.
+/// Which encoder tokens come from: their \[CLS\] tokens are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Token 0 is [CLS]; patches follow.
+    /// Token 0 is \[CLS\]; patches follow.
     Image,
-    /// All tokens, [CLS] and [SEP] included, count as words.
+    /// All tokens, \[CLS\] and \[SEP\] included, count as words.
     Text,
 }
 
@@ -64,7 +64,7 @@ pub trait Aligner<T: Tensor>: Send + Sync {
     }
 
     /// How much each pooled token counts in each channel before normalisation, `[b, n, d]`: the pool is `Σ_j share_j·x_j`,
-    /// divided by its norm. Patches without [CLS], or all words. `None` where a pool is no such sum.
+    /// divided by its norm. Patches without \[CLS\], or all words. `None` where a pool is no such sum.
     ///
     /// # Errors
     /// If there are too few tokens.
@@ -153,7 +153,7 @@ pub enum Padding {
     Compete,
 }
 
-/// What is pooled, `[b, n, d]`: patches without the [CLS] token, or all words.
+/// What is pooled, `[b, n, d]`: patches without the \[CLS\] token, or all words.
 ///
 /// # Errors
 /// If an image has no patches.
