@@ -55,7 +55,8 @@ const STEPS: [Step; 7] = [
     Step::with_libtorch("libtorch test", &[
         "test", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--features", LIBTORCH,
         "--test", "errors", "--test", "tch", "--test", "parity", "--test", "conformance", "--test", "programs",
-        "--test", "networks", "--test", "faults", "--test", "outside", "--no-fail-fast",
+        "--test", "networks", "--test", "faults", "--test", "outside", "--test", "model",
+        "--no-fail-fast",
     ]),
     Step::with_libtorch("libtorch doc", &[
         "doc", "--package", "simseg-tch", "--features", "simseg-tch/libtorch", "--no-deps", "--document-private-items",
