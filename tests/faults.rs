@@ -2,7 +2,7 @@
 
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_tensor::{Autodiff, Tensor};
-use simseg_testkit::diagnose::{Finding, Kind, Whose, blame, blame_with};
+use simseg_testkit::diagnose::{FaultIn, Finding, Kind, blame, blame_with};
 use simseg_testkit::golden::{Golden, goldens};
 use simseg_testkit::step::Step;
 use simseg_testkit::tolerance::{DIFFERENCES, F64};
@@ -46,8 +46,8 @@ fn every_mistake_is_caught_and_named() {
         let found = diagnosis(Some(mistake)).unwrap_or_else(|| panic!("{mistake:?} went unnoticed"));
         println!("{mistake:?}: {found}");
         assert_eq!((found.operation.as_str(), found.kind), (operation, kind), "{mistake:?}: {found}");
-        let whose = if found.kind == Kind::Kernel { Whose::Other } else { found.whose };
-        assert_eq!(found.whose, whose, "{mistake:?}: {found}");
+        let fault_in = if found.kind == Kind::Kernel { FaultIn::Other } else { found.fault_in };
+        assert_eq!(found.fault_in, fault_in, "{mistake:?}: {found}");
     }
 }
 
@@ -63,7 +63,10 @@ fn a_mistake_of_the_reference_is_not_blamed_on_the_other() {
         blame::<Faulty<Cpu>, Other, Autodiff<Other>>(&goldens(), (&CpuDevice, &place(), &place()), F64).unwrap();
     plant(None);
     let found = found.unwrap();
-    assert_eq!((found.operation.as_str(), found.kind, found.whose), ("layer_norm", Kind::Kernel, Whose::Reference));
+    assert_eq!(
+        (found.operation.as_str(), found.kind, found.fault_in),
+        ("layer_norm", Kind::Kernel, FaultIn::Reference)
+    );
 }
 
 /// Kernels of both backends that make the same mistake compute the same wrong formula.

@@ -29,15 +29,15 @@ pub trait Scalar:
         Self::from_f64(value)
     }
     /// `eˣ`
-    fn exp_(self) -> Self;
+    fn exp(self) -> Self;
     /// `ln x`
-    fn ln_(self) -> Self;
+    fn ln(self) -> Self;
     /// `√x`
-    fn sqrt_(self) -> Self;
+    fn sqrt(self) -> Self;
     /// `tanh x`
-    fn tanh_(self) -> Self;
+    fn tanh(self) -> Self;
     /// `erf x`
-    fn erf_(self) -> Self;
+    fn erf(self) -> Self;
     /// The larger of two, ignoring NaN.
     fn max_(self, other: Self) -> Self;
     /// Whether this is not a number.
@@ -51,19 +51,19 @@ pub trait Scalar:
 impl Scalar for f64 {
     const NAME: &'static str = "f64";
     const PANEL: Option<crate::panel::Kernel<Self>> = None;
-    fn exp_(self) -> Self {
+    fn exp(self) -> Self {
         self.exp()
     }
-    fn ln_(self) -> Self {
+    fn ln(self) -> Self {
         self.ln()
     }
-    fn sqrt_(self) -> Self {
+    fn sqrt(self) -> Self {
         self.sqrt()
     }
-    fn tanh_(self) -> Self {
+    fn tanh(self) -> Self {
         self.tanh()
     }
-    fn erf_(self) -> Self {
+    fn erf(self) -> Self {
         libm::erf(self)
     }
     fn max_(self, other: Self) -> Self {
@@ -87,7 +87,7 @@ impl Scalar for f32 {
 
     /// `eˣ = 2ⁿ·eʳ` with `n = round(x/ln 2)`, `|r| ≤ ln2/2`, and `eʳ` by its Taylor series to r⁷ (remainder < 2⁻²⁷).
     #[inline(always)]
-    fn exp_(self) -> Self {
+    fn exp(self) -> Self {
         const ROUND: f32 = 12_582_912.0; // 1.5·2²³: adding it leaves the nearest integer in the low mantissa bits
         const LN2_HIGH: f32 = 0.693_359_4; // 355/512: n·LN2_HIGH is exact
         const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -115,20 +115,20 @@ impl Scalar for f32 {
             y
         }
     }
-    fn ln_(self) -> Self {
+    fn ln(self) -> Self {
         self.ln()
     }
     #[inline(always)]
-    fn sqrt_(self) -> Self {
+    fn sqrt(self) -> Self {
         self.sqrt()
     }
-    fn tanh_(self) -> Self {
+    fn tanh(self) -> Self {
         self.tanh()
     }
 
     /// `x·P(x²)/Q(x²)` on `[−4, 4]`, beyond which erf is ±1 in f32. The coefficients are those published in Eigen and XLA.
     #[inline(always)]
-    fn erf_(self) -> Self {
+    fn erf(self) -> Self {
         // A NaN fails both comparisons of `clamp` and stays a NaN.
         let x = self.clamp(-4.0, 4.0);
         let s = x * x;
@@ -180,24 +180,24 @@ mod tests {
 
     #[test]
     fn f32_exp_is_within_two_ulp() {
-        let worst = worst_ulp(Scalar::exp_, f64::exp, 80.0);
+        let worst = worst_ulp(Scalar::exp, f64::exp, 80.0);
         assert!(worst < 2.0, "{worst}");
     }
 
     #[test]
     fn f32_exp_keeps_its_limits() {
-        assert_eq!(Scalar::exp_(0.0f32), 1.0);
-        assert_eq!(Scalar::exp_(-3.0e4f32), 0.0);
-        assert_eq!(Scalar::exp_(100.0f32), f32::INFINITY);
-        assert!((Scalar::exp_(88.5f32) / 88.5f32.exp() - 1.0).abs() < 1e-6);
-        assert!(Scalar::exp_(f32::NAN).is_nan());
+        assert_eq!(Scalar::exp(0.0f32), 1.0);
+        assert_eq!(Scalar::exp(-3.0e4f32), 0.0);
+        assert_eq!(Scalar::exp(100.0f32), f32::INFINITY);
+        assert!((Scalar::exp(88.5f32) / 88.5f32.exp() - 1.0).abs() < 1e-6);
+        assert!(Scalar::exp(f32::NAN).is_nan());
     }
 
     #[test]
     fn f32_erf_is_within_eight_ulp() {
-        let worst = worst_ulp(Scalar::erf_, libm::erf, 3.9);
+        let worst = worst_ulp(Scalar::erf, libm::erf, 3.9);
         assert!(worst < 8.0, "{worst}");
-        assert!(Scalar::erf_(f32::NAN).is_nan());
-        assert!((Scalar::erf_(9.0f32) - 1.0).abs() < 1e-6);
+        assert!(Scalar::erf(f32::NAN).is_nan());
+        assert!((Scalar::erf(9.0f32) - 1.0).abs() < 1e-6);
     }
 }

@@ -153,12 +153,12 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
                     walk::map(shape, x, out, move |x| mul * x + add);
                 }
                 Unary::Recip => walk::map(shape, x, out, |x| one / x),
-                Unary::Sqrt => walk::map(shape, x, out, A::sqrt_),
-                Unary::Exp => walk::map(shape, x, out, A::exp_),
-                Unary::Log => walk::map(shape, x, out, A::ln_),
-                Unary::Tanh => walk::map(shape, x, out, A::tanh_),
-                Unary::Sigmoid => walk::map(shape, x, out, |x| one / (one + (A::default() - x).exp_())),
-                Unary::Erf => walk::map(shape, x, out, A::erf_),
+                Unary::Sqrt => walk::map(shape, x, out, A::sqrt),
+                Unary::Exp => walk::map(shape, x, out, A::exp),
+                Unary::Log => walk::map(shape, x, out, A::ln),
+                Unary::Tanh => walk::map(shape, x, out, A::tanh),
+                Unary::Sigmoid => walk::map(shape, x, out, |x| one / (one + (A::default() - x).exp())),
+                Unary::Erf => walk::map(shape, x, out, A::erf),
                 Unary::Clamp { low, high } => {
                     let (low, high) = (lit(low), lit(high));
                     // Comparisons in this order let a NaN through, as libtorch does.

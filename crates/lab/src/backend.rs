@@ -46,19 +46,19 @@ pub enum Precision {
 }
 
 /// A backend that is there, with its device. Only `on!` matches on it.
-pub enum Place {
+pub enum OpenBackend {
     /// The pure-Rust reference.
     Cpu,
     /// libtorch on a device.
     Tch(Libtorch),
 }
 
-/// Evaluates a command on a [`Place`]: the only `match` on the backend. In the command `T` is the tensor that computes, `D` the
+/// Evaluates a command on a [`OpenBackend`]: the only `match` on the backend. In the command `T` is the tensor that computes, `D` the
 /// one that also differentiates, and the name between the bars its device.
 macro_rules! on {
-    ($place:expr, |$device:ident| $command:expr) => {
-        match $place {
-            $crate::backend::Place::Cpu => {
+    ($backend:expr, |$device:ident| $command:expr) => {
+        match $backend {
+            $crate::backend::OpenBackend::Cpu => {
                 #[allow(dead_code, reason = "a command names the one or the other")]
                 type T = simseg_cpu::CpuTensor<f32>;
                 #[allow(dead_code, reason = "a command names the one or the other")]
@@ -67,9 +67,9 @@ macro_rules! on {
                 $command
             }
             #[cfg(not(feature = "tch"))]
-            $crate::backend::Place::Tch(never) => match never {},
+            $crate::backend::OpenBackend::Tch(never) => match never {},
             #[cfg(feature = "tch")]
-            $crate::backend::Place::Tch(device) => {
+            $crate::backend::OpenBackend::Tch(device) => {
                 #[allow(dead_code, reason = "a command names the one or the other")]
                 type T = simseg_tch::TchTensor;
                 #[allow(dead_code, reason = "a command names the one or the other")]
@@ -87,16 +87,16 @@ impl BackendArgs {
     ///
     /// # Errors
     /// Exit 2 with one line: this build has no libtorch, CUDA can't be loaded, no such device or precision.
-    pub fn open(&self) -> Outcome<Place> {
+    pub fn open(&self) -> Outcome<OpenBackend> {
         match (self.backend, self.device.as_str(), self.precision) {
-            (Backend::Cpu, "cpu", Precision::F32) => Ok(Place::Cpu),
+            (Backend::Cpu, "cpu", Precision::F32) => Ok(OpenBackend::Cpu),
             (Backend::Cpu, "cpu", _) => {
                 Err(Failure::input("--precision", "the cpu backend computes in f32; others need `--backend tch`"))
             }
             (Backend::Cpu, other, _) => {
                 Err(Failure::input("--device", format!("the cpu backend runs on `cpu`, not `{other}`")))
             }
-            (Backend::Tch, device, precision) => Ok(Place::Tch(libtorch("--backend tch", device, precision)?)),
+            (Backend::Tch, device, precision) => Ok(OpenBackend::Tch(libtorch("--backend tch", device, precision)?)),
         }
     }
 
@@ -104,7 +104,7 @@ impl BackendArgs {
     ///
     /// # Errors
     /// Also for f16, in which gradients vanish.
-    pub fn open_for_training(&self) -> Outcome<Place> {
+    pub fn open_for_training(&self) -> Outcome<OpenBackend> {
         if self.precision == Precision::F16 {
             return Err(Failure::input("--precision f16", "gradients below 6e-8 would vanish; train in bf16"));
         }

@@ -107,28 +107,28 @@ fn threads(count: usize) -> Outcome {
 fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
     match command {
         Command::Run(options) => {
-            let place = options.backend.open_for_training()?;
-            on!(place, |device| run::run::<D>(&options, extension, device))
+            let backend = options.backend.open_for_training()?;
+            on!(backend, |device| run::run::<D>(&options, extension, device))
         }
         Command::Segment(options) => {
-            let place = options.backend.open()?;
-            on!(place, |device| segment::segment::<T>(&options, extension, device))
+            let backend = options.backend.open()?;
+            on!(backend, |device| segment::segment::<T>(&options, extension, device))
         }
         Command::Explain(options) => {
-            let place = options.backend.open()?;
-            on!(place, |device| explain::explain::<T>(&options, extension, device))
+            let backend = options.backend.open()?;
+            on!(backend, |device| explain::explain::<T>(&options, extension, device))
         }
         Command::Evaluate(options) => {
-            let place = options.backend.open()?;
-            on!(place, |device| evaluate::evaluate::<T>(&options, extension, device).map(|_| ()))
+            let backend = options.backend.open()?;
+            on!(backend, |device| evaluate::evaluate::<T>(&options, extension, device).map(|_| ()))
         }
         Command::Calibrate(options) => {
-            let place = options.backend.open()?;
-            on!(place, |device| calibrate::calibrate::<T>(&options, extension, device).map(|_| ()))
+            let backend = options.backend.open()?;
+            on!(backend, |device| calibrate::calibrate::<T>(&options, extension, device).map(|_| ()))
         }
         Command::Retrieve(options) => {
-            let place = options.backend.open()?;
-            on!(place, |device| retrieve::retrieve::<T>(&options, extension, device).map(|_| ()))
+            let backend = options.backend.open()?;
+            on!(backend, |device| retrieve::retrieve::<T>(&options, extension, device).map(|_| ()))
         }
         Command::Convert(options) => convert::convert(&options),
         Command::Import(options) => import::import(&options),

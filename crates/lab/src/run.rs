@@ -176,11 +176,11 @@ fn plain<D: Differentiable>(
     corpus: &Corpus,
     registry: &Registry<D::Plain>,
 ) -> Outcome<Loaded<D::Plain>> {
-    let card = settings.card();
-    let layout = card.layout(registry)?;
+    let description = settings.description();
+    let layout = description.layout(registry)?;
     let value = |name: &str| Ok(trained.parameters.get(name)?.plain());
     let parameters = layout.with(layout.names().map(value).collect::<simseg_tensor::Result<Vec<D::Plain>>>()?)?;
-    Ok(Loaded { card, parameters, tokenizer: corpus.tokenizer.clone() })
+    Ok(Loaded { description, parameters, tokenizer: corpus.tokenizer.clone() })
 }
 
 /// Judges a model on every data set of the evaluation; leaves pictures to look at.

@@ -97,7 +97,7 @@ fn a_distributed_save_with_buffers_and_an_optimiser_computes_what_pytorch_does()
     assert_near("sentences", &values(&trace, "text/classes")[24..], &expected("simseg/sentences"));
     let model = Model::open(out.path()).unwrap();
     assert_eq!(model.network().temperature().unwrap().to_f32().unwrap(), [0.03]);
-    assert_eq!(model.card().aligner.get::<usize>("eval_text_k"), Some(1));
+    assert_eq!(model.description().aligner.get::<usize>("eval_text_k"), Some(1));
 }
 
 #[test]

@@ -101,7 +101,7 @@ proptest! {
 
 #[test]
 fn a_neighbour_of_clips_text_never_changes_what_came_before() {
-    // Causal: the first word's features are the same whatever follows; the summary, which comes last, is not.
+    // Causal: the first word's features are the same whatever follows; the end-of-text token, which comes last, is not.
     let clip = Clip::layout(&CLIP).map(&mut larger).unwrap();
     let encode =
         |ids: Vec<u32>| host(&clip.encode_text(&TokenBatch::new(&[ids], 0, 0).unwrap(), &mut NoTap).unwrap().values);

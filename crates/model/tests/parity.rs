@@ -91,10 +91,10 @@ fn everything<T: Tensor<Device = CpuDevice>>(tolerance: f64) {
     let image = clip.encode_image(&filled("pixels", &[2, 3, 8, 8]), &mut NoTap).unwrap();
     let batch = TokenBatch::new(&[vec![7, 5, 6, 3, 8], vec![7, 4, 8]], 0, 0).unwrap();
     let text = clip.encode_text(&batch, &mut NoTap).unwrap();
-    let summary = |tokens: &Tokens<T>| host(&tokens.values.slice(1, 0, 1).unwrap());
-    check("clip/image", &summary(&image), tolerance);
-    check("clip/text", &summary(&text), tolerance);
-    // Ours has the summary first: put it back to the end.
+    let class_token = |tokens: &Tokens<T>| host(&tokens.values.slice(1, 0, 1).unwrap());
+    check("clip/image", &class_token(&image), tolerance);
+    check("clip/text", &class_token(&text), tolerance);
+    // Ours has the [CLS] token first: put it back to the end.
     let mut words = real(&text);
     words[..5 * 6].rotate_left(6);
     words[5 * 6..].rotate_left(6);

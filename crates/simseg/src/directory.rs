@@ -13,7 +13,7 @@ use std::path::Path;
 /// `config.json`: `{"model": {"image": …, "text": …}, "aligner": {"kind": "loda", …}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Card {
+pub struct ModelDescription {
     /// The network; of kind `simseg` (a ViT and a BERT) if it does not say.
     pub model: Choice,
     /// What it was trained to contrast.
@@ -24,14 +24,14 @@ pub struct Card {
 #[derive(Clone)]
 pub struct Loaded<T> {
     /// What it is.
-    pub card: Card,
+    pub description: ModelDescription,
     /// All parameters, the network's first, then the aligner's.
     pub parameters: Parameters<T>,
     /// Its words.
     pub tokenizer: Tokenizer,
 }
 
-impl Card {
+impl ModelDescription {
     /// Reads the text of a `config.json`; `path` is for messages.
     ///
     /// # Errors
@@ -70,24 +70,24 @@ impl<T: Tensor> Loaded<T> {
     /// # Errors
     /// What is missing, left over or misshapen, by name.
     pub fn assemble(
-        card: Card,
+        description: ModelDescription,
         weights: &Weights,
         tokenizer: Tokenizer,
         registry: &Registry<T>,
         device: &T::Device,
     ) -> Result<Self> {
-        let layout = card.layout(registry)?;
+        let layout = description.layout(registry)?;
         weights.accounted(layout.names())?;
         let value = |name: &str, parameter: &Parameter| -> Result<T> {
             Ok(T::from_shared(weights.get(name, &parameter.shape)?, &parameter.shape, device)?)
         };
         let parameters = layout.iter().map(|(name, parameter)| value(name, parameter)).collect::<Result<Vec<T>>>()?;
         let parameters = layout.with(parameters)?;
-        let (found, most) = (tokenizer.vocabulary(), card.network(registry)?.vocabulary());
+        let (found, most) = (tokenizer.vocabulary(), description.network(registry)?.vocabulary());
         if found > most {
             return Err(Error::input("vocabulary", format!("{found} tokens; the model knows {most}")));
         }
-        Ok(Self { card, parameters, tokenizer })
+        Ok(Self { description, parameters, tokenizer })
     }
 }
 
@@ -96,7 +96,7 @@ impl<T: Tensor> Loaded<T> {
 pub const TOKENIZERS: [&str; 2] = ["vocab.txt", "tokenizer.json"];
 
 #[cfg(feature = "fs")]
-impl Card {
+impl ModelDescription {
     /// Reads `config.json` of a model directory.
     ///
     /// # Errors
@@ -124,15 +124,15 @@ impl<T: Tensor> Loaded<T> {
     /// # Errors
     /// One line that names the file and what was expected in it.
     pub fn read(folder: &Path, registry: &Registry<T>, device: &T::Device) -> Result<Self> {
-        let card = Card::read(folder)?;
-        card.layout(registry).map_err(|error| about(&folder.join("config.json"), error))?;
+        let description = ModelDescription::read(folder)?;
+        description.layout(registry).map_err(|error| about(&folder.join("config.json"), error))?;
         let tokenizer = TOKENIZERS.map(|name| folder.join(name));
         let Some(path) = tokenizer.iter().find(|path| path.exists()) else {
             return Err(Error::file(folder, format!("expected {} in it", TOKENIZERS.join(" or "))));
         };
         let tokenizer = Tokenizer::load(path)?;
         let weights = Weights::open(&folder.join("model.safetensors"))?;
-        Self::assemble(card, &weights, tokenizer, registry, device).map_err(|error| match error {
+        Self::assemble(description, &weights, tokenizer, registry, device).map_err(|error| match error {
             Error::Input(why) if why.starts_with("vocabulary: ") => Error::file(path, &why["vocabulary: ".len()..]),
             other => other,
         })
@@ -151,7 +151,7 @@ impl<T: Tensor> Loaded<T> {
         simseg_data::checkpoint::write(&folder.join("model.safetensors"), &tensors, &[])?;
         self.tokenizer.save(folder)?;
         // Last: a folder without it is no model directory yet.
-        self.card.write(folder)
+        self.description.write(folder)
     }
 }
 

@@ -31,7 +31,7 @@ pub mod cache;
 
 #[cfg(feature = "fs")]
 pub use cache::Cache;
-pub use directory::{Card, Loaded};
+pub use directory::{Loaded, ModelDescription};
 pub use error::{Error, Result};
 pub use model::{Found, Model, Segmented};
 pub use recipe::Recipe;

@@ -1,6 +1,6 @@
 //! A model with a recipe: open it, name what to look for, segment.
 
-use crate::directory::{Card, Loaded};
+use crate::directory::{Loaded, ModelDescription};
 use crate::watch::{self, Watch};
 use crate::words::Words;
 use crate::{Error, Recipe, Registry, Result};
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Model<T: Tensor = CpuTensor<f32>> {
-    card: Card,
+    description: ModelDescription,
     config: Arc<dyn NetworkConfig<T>>,
     network: Arc<dyn Network<T>>,
     aligner: Arc<dyn Aligner<T>>,
@@ -71,6 +71,7 @@ impl Model {
     ///
     /// # Errors
     /// One line that names the file and what was expected in it.
+    #[inline]
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let registry = Arc::new(Registry::built_in());
         let loaded = Loaded::read(folder.as_ref(), &registry, &CpuDevice)?;
@@ -83,13 +84,14 @@ impl Model {
     ///
     /// # Errors
     /// One line that says what is wrong in which of them.
+    #[inline]
     pub fn from_bytes(config: &[u8], weights: &[u8], tokenizer: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(config).map_err(|error| Error::input("config.json", error))?;
         let registry = Arc::new(Registry::built_in());
-        let card = Card::parse(Path::new("config.json"), text)?;
+        let description = ModelDescription::parse(Path::new("config.json"), text)?;
         let weights = Weights::from_bytes(weights.to_vec())?;
         let tokenizer = Tokenizer::from_bytes(tokenizer)?;
-        let loaded = Loaded::assemble(card, &weights, tokenizer, &registry, &CpuDevice)?;
+        let loaded = Loaded::assemble(description, &weights, tokenizer, &registry, &CpuDevice)?;
         Self::assemble(loaded, None, registry, &CpuDevice)
     }
 }
@@ -105,13 +107,13 @@ impl<T: Tensor> Model<T> {
         registry: Arc<Registry<T>>,
         device: &T::Device,
     ) -> Result<Self> {
-        let Loaded { card, parameters, tokenizer } = loaded;
-        let config: Arc<dyn NetworkConfig<T>> = card.network(&registry)?.into();
+        let Loaded { description, parameters, tokenizer } = loaded;
+        let config: Arc<dyn NetworkConfig<T>> = description.network(&registry)?.into();
         let recipe = recipe.unwrap_or_else(|| usual(config.image_size())).resolved(&registry)?;
         let network = config.build(&parameters)?.into();
-        let (aligner, segmenter) = parts(&card, &recipe, &parameters, &registry)?;
+        let (aligner, segmenter) = parts(&description, &recipe, &parameters, &registry)?;
         Ok(Self {
-            card,
+            description,
             config,
             network,
             aligner,
@@ -130,7 +132,7 @@ impl<T: Tensor> Model<T> {
     /// If the recipe asks for something unknown.
     pub fn with_recipe(&self, recipe: Recipe) -> Result<Self> {
         let recipe = recipe.resolved(&self.registry)?;
-        let (aligner, segmenter) = parts(&self.card, &recipe, &self.parameters, &self.registry)?;
+        let (aligner, segmenter) = parts(&self.description, &recipe, &self.parameters, &self.registry)?;
         Ok(Self { recipe, aligner, segmenter, ..self.clone() })
     }
 
@@ -205,8 +207,8 @@ impl<T: Tensor> Model<T> {
     }
 
     /// What the model is.
-    pub fn card(&self) -> &Card {
-        &self.card
+    pub fn description(&self) -> &ModelDescription {
+        &self.description
     }
     /// Facts of its architecture.
     pub fn network_config(&self) -> &dyn NetworkConfig<T> {
@@ -255,12 +257,12 @@ type Parts<T> = (Arc<dyn Aligner<T>>, Arc<dyn Segmenter<T>>);
 
 /// What depends on the recipe.
 fn parts<T: Tensor>(
-    card: &Card,
+    description: &ModelDescription,
     recipe: &Recipe,
     parameters: &Parameters<T>,
     registry: &Registry<T>,
 ) -> Result<Parts<T>> {
-    let aligner = registry.model.aligners.build(&card.aligner)?;
+    let aligner = registry.model.aligners.build(&description.aligner)?;
     let aligner = aligner.build(Stage::Evaluation(recipe.prompts.pooling()), parameters)?;
     Ok((aligner.into(), registry.segment.segmenter(&recipe.segmenter)?.into()))
 }

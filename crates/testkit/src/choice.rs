@@ -21,7 +21,7 @@ pub struct Choice {
 }
 
 /// How many kinds of steps there are.
-pub const STEPS: u8 = 35;
+pub const STEPS: u8 = TABLE.len() as u8;
 /// Larger values than this are not computed with: chains of products would leave nothing of f32's precision.
 const LARGEST: f64 = 30.0;
 /// Programs stay this small: plain loops compute them, too.
@@ -77,6 +77,16 @@ impl Choice {
         usize::from(self.numbers[i]) * n / 256
     }
 
+    /// So many positions below a bound.
+    fn positions(&self, count: usize, bound: usize) -> Vec<usize> {
+        (0..count).map(|i| (self.below(1, 256) * (i + 1) + self.below(2, 256)) % bound).collect()
+    }
+
+    /// The memory layout of a new input.
+    fn layout(&self) -> Layout {
+        LAYOUTS[self.below(4, 4)]
+    }
+
     /// A side of a new input.
     fn side(&self, i: usize) -> usize {
         match self.numbers[i] {
@@ -125,7 +135,7 @@ impl Reader {
         });
         found.unwrap_or_else(|| {
             let wanted = rank.max(1 + choice.below(3, 3));
-            self.input(choice.shape(wanted), LAYOUTS[choice.below(4, 4)], domain)
+            self.input(choice.shape(wanted), choice.layout(), domain)
         })
     }
 
@@ -135,7 +145,7 @@ impl Reader {
         let found = (0..self.known.len()).rev().find(|&i| self.known[i].shape() == shape && fits(&self.known[i]));
         match found.filter(|_| old) {
             Some(i) => i,
-            None => self.input(shape.to_vec(), LAYOUTS[choice.below(4, 4)], domain),
+            None => self.input(shape.to_vec(), choice.layout(), domain),
         }
     }
 
@@ -152,39 +162,11 @@ impl Reader {
 
     /// Reads one step.
     pub fn take(&mut self, choice: &Choice) {
-        match choice.step % STEPS {
-            0..=13 => self.unary(choice),
-            14..=17 => self.binary(choice),
-            18..=24 => self.movement(choice),
-            25..=29 => self.selection(choice),
-            _ => self.hook(choice),
-        }
+        TABLE[usize::from(choice.step % STEPS)](self, choice);
     }
 
-    fn unary(&mut self, choice: &Choice) {
-        let (low, high) = (-0.5, 0.75);
-        let clear = move |x: &NaiveTensor| {
-            let margin = CLEAR * largest(x).max(1.0);
-            all(x, |x| (x - low).abs() > margin && (x - high).abs() > margin)
-        };
-        let positive = |x: &NaiveTensor| all(x, |x| x >= 0.4);
-        let small = |x: &NaiveTensor| largest(x) <= 2.5;
-        let (step, domain, fits): (Step, Domain, Fits<'_>) = match choice.step % STEPS {
-            0 => (Step::Unary(Unary::Affine { mul: 0.75, add: -0.25 }), Domain::Any, &anything),
-            1 => (Step::Unary(Unary::Exp), Domain::Any, &small),
-            2 => (Step::Unary(Unary::Tanh), Domain::Any, &anything),
-            3 => (Step::Unary(Unary::Sigmoid), Domain::Any, &anything),
-            4 => (Step::Unary(Unary::Erf), Domain::Any, &anything),
-            5 => (Step::Unary(Unary::Recip), Domain::Positive, &positive),
-            6 => (Step::Unary(Unary::Sqrt), Domain::Positive, &positive),
-            7 => (Step::Unary(Unary::Log), Domain::Positive, &positive),
-            8 => (Step::Unary(Unary::Clamp { low, high }), Domain::Any, &clear),
-            9 => (Step::Unary(Unary::Inside { low, high }), Domain::Any, &clear),
-            10 => (Step::Gelu, Domain::Any, &anything),
-            11 => (Step::QuickGelu, Domain::Any, &anything),
-            12 => (Step::Softmax, Domain::Any, &anything),
-            _ => (Step::LogSoftmax, Domain::Any, &anything),
-        };
+    /// A step of one operand, which must fit; where none does, on a new input from a domain.
+    fn unary(&mut self, choice: &Choice, step: Step, domain: Domain, fits: Fits<'_>) {
         let x = self.operand(choice, domain, 1, fits);
         // A new input is spread evenly, but may still hit a bound.
         if fits(&self.known[x]) {
@@ -192,8 +174,7 @@ impl Reader {
         }
     }
 
-    fn binary(&mut self, choice: &Choice) {
-        let op = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div][usize::from(choice.step % STEPS) - 14];
+    fn binary(&mut self, choice: &Choice, op: Binary) {
         let a = self.operand(choice, Domain::Any, 1, &anything);
         let shape = self.known[a].shape().to_vec();
         let b = match op {
@@ -203,132 +184,196 @@ impl Reader {
         self.push(Step::Binary(op), vec![a, b]);
     }
 
-    fn movement(&mut self, choice: &Choice) {
+    /// A step that moves or sums values of one operand: from its shape and an axis.
+    fn movement(&mut self, choice: &Choice, step: impl FnOnce(&[usize], usize) -> Step) {
         let x = self.operand(choice, Domain::Any, 1, &anything);
-        let shape = self.known[x].shape().to_vec();
-        let axis = choice.below(0, shape.len());
-        let step = match choice.step % STEPS {
-            18 => Step::Sum(axis),
-            19 => {
-                let joined = shape.iter().product();
-                let halves = [vec![joined], vec![1, joined], vec![joined, 1], vec![2, joined / 2]];
-                Step::Reshape(halves[choice.below(1, if joined % 2 == 0 { 4 } else { 3 })].clone())
-            }
-            20 | 21 => {
-                let mut axes: Vec<usize> = (0..shape.len()).collect();
-                axes.rotate_left(axis);
-                if choice.step % STEPS == 21 {
-                    axes.reverse();
-                }
-                Step::Permute(axes)
-            }
-            22 => Step::Expand(
-                shape.iter().map(|&len| if len == 1 { [2, 3, 33][choice.below(1, 3)] } else { len }).collect(),
-            ),
-            23 => {
-                let start = choice.below(1, shape[axis]);
-                Step::Slice(axis, start, 1 + choice.below(2, shape[axis] - start))
-            }
-            _ => {
-                let mut other = shape.clone();
-                other[axis] = choice.side(1).min(33);
-                let y = self.partner(choice, Domain::Any, &other, &anything);
-                let both = if choice.below(3, 2) == 0 { vec![x, y] } else { vec![y, x, y] };
-                return self.push(Step::Concat(axis), both);
-            }
-        };
+        let shape = self.known[x].shape();
+        let step = step(shape, choice.below(0, shape.len()));
         self.push(step, vec![x]);
     }
 
-    fn selection(&mut self, choice: &Choice) {
-        let positions = |count: usize, bound: usize| -> Vec<usize> {
-            (0..count).map(|i| (choice.below(1, 256) * (i + 1) + choice.below(2, 256)) % bound).collect()
-        };
-        match choice.step % STEPS {
-            25 => {
-                let axis_of = |x: &NaiveTensor| choice.below(0, x.shape().len());
-                let x = self.operand(choice, Domain::Any, 1, &|x| ranked(x, axis_of(x)));
-                let axis = axis_of(&self.known[x]);
-                if ranked(&self.known[x], axis) {
-                    let k = 1 + choice.below(1, self.known[x].shape()[axis]);
-                    self.push(Step::Topk(k, axis), vec![x]);
-                }
-            }
-            step @ (26 | 27) => {
-                let x = self.operand(choice, Domain::Any, 1, &anything);
-                let mut index = self.known[x].shape().to_vec();
-                let axis = choice.below(0, index.len());
-                let bound = std::mem::replace(&mut index[axis], 1 + choice.below(3, 4));
-                let positions = positions(index.iter().product(), bound);
-                if step == 26 {
-                    return self.push(Step::Gather(axis, positions, index), vec![x]);
-                }
-                let src = self.partner(choice, Domain::Any, &index, &anything);
-                self.push(Step::ScatterAdd(axis, positions, index), vec![x, src]);
-            }
-            step => {
-                let x = self.operand(choice, Domain::Any, 2, &|x| x.shape().len() == 2);
-                let &[v, d] = self.known[x].shape() else { return };
-                let count = 1 + choice.below(3, 5);
-                if step == 28 {
-                    return self.push(Step::Rows(positions(count, v)), vec![x]);
-                }
-                let src = self.partner(choice, Domain::Any, &[count, d], &anything);
-                self.push(Step::RowsAdd(positions(count, v)), vec![x, src]);
-            }
+    fn concat(&mut self, choice: &Choice) {
+        let x = self.operand(choice, Domain::Any, 1, &anything);
+        let mut shape = self.known[x].shape().to_vec();
+        let axis = choice.below(0, shape.len());
+        shape[axis] = choice.side(1).min(33);
+        let y = self.partner(choice, Domain::Any, &shape, &anything);
+        let both = if choice.below(3, 2) == 0 { vec![x, y] } else { vec![y, x, y] };
+        self.push(Step::Concat(axis), both);
+    }
+
+    fn topk(&mut self, choice: &Choice) {
+        let axis_of = |x: &NaiveTensor| choice.below(0, x.shape().len());
+        let x = self.operand(choice, Domain::Any, 1, &|x| ranked(x, axis_of(x)));
+        let axis = axis_of(&self.known[x]);
+        if ranked(&self.known[x], axis) {
+            let k = 1 + choice.below(1, self.known[x].shape()[axis]);
+            self.push(Step::Topk(k, axis), vec![x]);
         }
     }
 
-    fn hook(&mut self, choice: &Choice) {
-        let layout = LAYOUTS[choice.below(4, 4)];
-        match choice.step % STEPS {
-            30 => {
-                let a = self.operand(choice, Domain::Any, 2, &anything);
-                let mut shape = self.known[a].shape().to_vec();
-                let rank = shape.len();
-                (shape[rank - 2], shape[rank - 1]) = (shape[rank - 1], choice.side(1).min(33));
-                let b = self.partner(choice, Domain::Any, &shape, &anything);
-                self.push(Step::Matmul, vec![a, b]);
-            }
-            31 => {
-                let x = self.operand(choice, Domain::Any, 1, &anything);
-                let (input, output) = (*self.known[x].shape().last().unwrap_or(&1), choice.side(1).min(33));
-                let weight = self.input(vec![output, input], layout, Domain::Any);
-                let mut operands = vec![x, weight];
-                if choice.below(2, 2) == 1 {
-                    operands.push(self.input(vec![output], layout, Domain::Any));
-                }
-                self.push(Step::Linear, operands);
-            }
-            32 => {
-                let x = self.operand(choice, Domain::Any, 1, &anything);
-                let d = *self.known[x].shape().last().unwrap_or(&1);
-                let weight = self.input(vec![d], layout, Domain::Positive);
-                let bias = self.input(vec![d], Layout::Contiguous, Domain::Any);
-                self.push(Step::LayerNorm(0.1), vec![x, weight, bias]);
-            }
-            33 => {
-                let x = self.operand(choice, Domain::Any, 3, &|x| x.shape().len() == 3);
-                let &[b, n, d] = self.known[x].shape() else { return };
-                let causal = choice.below(0, 2) == 1;
-                let m = if causal { n } else { choice.side(1).min(9) };
-                let keys = self.partner(choice, Domain::Any, &[b, m, d], &anything);
-                let values = if choice.below(3, 2) == 1 { x } else { keys };
-                let values = if self.known[values].shape() == [b, m, d] { values } else { keys };
-                let heads = (1..=4).rev().find(|&h| d % h == 0 && h <= 1 + choice.below(2, 4)).unwrap_or(1);
-                let padded = choice.below(5, 2) == 1;
-                let lengths = padded.then(|| (0..b).map(|i| 1 + (i + choice.below(3, 256)) % m).collect());
-                self.push(Step::Attention { heads, causal, lengths }, vec![x, keys, values]);
-            }
-            _ => {
-                // A row near zero has no direction that two precisions could agree on.
-                let long = |x: &NaiveTensor| {
-                    let width = x.shape().last().copied().unwrap_or(1).max(1);
-                    host(x).chunks(width).all(|row| row.iter().map(|x| x * x).sum::<f64>() > 0.1)
-                };
-                let x = self.operand(choice, Domain::Positive, 1, &long);
-                self.push(if choice.below(0, 2) == 0 { Step::L2Normalize } else { Step::L2NormalizePooled }, vec![x]);
-            }
+    /// Gathers from, or adds into, positions along an axis.
+    fn positions(&mut self, choice: &Choice, scatter: bool) {
+        let x = self.operand(choice, Domain::Any, 1, &anything);
+        let mut index = self.known[x].shape().to_vec();
+        let axis = choice.below(0, index.len());
+        let bound = std::mem::replace(&mut index[axis], 1 + choice.below(3, 4));
+        let positions = choice.positions(index.iter().product(), bound);
+        if scatter {
+            let src = self.partner(choice, Domain::Any, &index, &anything);
+            self.push(Step::ScatterAdd(axis, positions, index), vec![x, src]);
+        } else {
+            self.push(Step::Gather(axis, positions, index), vec![x]);
         }
     }
+
+    /// Looks up, or adds into, rows of a table.
+    fn rows(&mut self, choice: &Choice, add: bool) {
+        let x = self.operand(choice, Domain::Any, 2, &|x| x.shape().len() == 2);
+        let &[v, d] = self.known[x].shape() else { return };
+        let count = 1 + choice.below(3, 5);
+        let positions = choice.positions(count, v);
+        if add {
+            let src = self.partner(choice, Domain::Any, &[count, d], &anything);
+            self.push(Step::RowsAdd(positions), vec![x, src]);
+        } else {
+            self.push(Step::Rows(positions), vec![x]);
+        }
+    }
+
+    fn matmul(&mut self, choice: &Choice) {
+        let a = self.operand(choice, Domain::Any, 2, &anything);
+        let mut shape = self.known[a].shape().to_vec();
+        let rank = shape.len();
+        (shape[rank - 2], shape[rank - 1]) = (shape[rank - 1], choice.side(1).min(33));
+        let b = self.partner(choice, Domain::Any, &shape, &anything);
+        self.push(Step::Matmul, vec![a, b]);
+    }
+
+    fn linear(&mut self, choice: &Choice) {
+        let x = self.operand(choice, Domain::Any, 1, &anything);
+        let (input, output) = (*self.known[x].shape().last().unwrap_or(&1), choice.side(1).min(33));
+        let layout = choice.layout();
+        let mut operands = vec![x, self.input(vec![output, input], layout, Domain::Any)];
+        if choice.below(2, 2) == 1 {
+            operands.push(self.input(vec![output], layout, Domain::Any));
+        }
+        self.push(Step::Linear, operands);
+    }
+
+    fn layer_norm(&mut self, choice: &Choice) {
+        let x = self.operand(choice, Domain::Any, 1, &anything);
+        let d = *self.known[x].shape().last().unwrap_or(&1);
+        let weight = self.input(vec![d], choice.layout(), Domain::Positive);
+        let bias = self.input(vec![d], Layout::Contiguous, Domain::Any);
+        self.push(Step::LayerNorm(0.1), vec![x, weight, bias]);
+    }
+
+    fn attention(&mut self, choice: &Choice) {
+        let x = self.operand(choice, Domain::Any, 3, &|x| x.shape().len() == 3);
+        let &[b, n, d] = self.known[x].shape() else { return };
+        let causal = choice.below(0, 2) == 1;
+        let m = if causal { n } else { choice.side(1).min(9) };
+        let keys = self.partner(choice, Domain::Any, &[b, m, d], &anything);
+        let values = if choice.below(3, 2) == 1 { x } else { keys };
+        let values = if self.known[values].shape() == [b, m, d] { values } else { keys };
+        let heads = (1..=4).rev().find(|&h| d % h == 0 && h <= 1 + choice.below(2, 4)).unwrap_or(1);
+        let padded = choice.below(5, 2) == 1;
+        let lengths = padded.then(|| (0..b).map(|i| 1 + (i + choice.below(3, 256)) % m).collect());
+        self.push(Step::Attention { heads, causal, lengths }, vec![x, keys, values]);
+    }
+
+    fn l2_normalize(&mut self, choice: &Choice) {
+        // A row near zero has no direction that two precisions could agree on.
+        let long = |x: &NaiveTensor| {
+            let width = x.shape().last().copied().unwrap_or(1).max(1);
+            host(x).chunks(width).all(|row| row.iter().map(|x| x * x).sum::<f64>() > 0.1)
+        };
+        let x = self.operand(choice, Domain::Positive, 1, &long);
+        self.push(if choice.below(0, 2) == 0 { Step::L2Normalize } else { Step::L2NormalizePooled }, vec![x]);
+    }
 }
+
+/// Bounds of `clamp` and `inside`.
+const BOUNDS: (f64, f64) = (-0.5, 0.75);
+
+fn positive(x: &NaiveTensor) -> bool {
+    all(x, |x| x >= 0.4)
+}
+
+fn small(x: &NaiveTensor) -> bool {
+    largest(x) <= 2.5
+}
+
+/// Whether no value is nearly at one of the [`BOUNDS`].
+fn clear(x: &NaiveTensor) -> bool {
+    let margin = CLEAR * largest(x).max(1.0);
+    all(x, |x| (x - BOUNDS.0).abs() > margin && (x - BOUNDS.1).abs() > margin)
+}
+
+/// Every step that a program may have, simple ones first: failing programs shrink towards them.
+const TABLE: [fn(&mut Reader, &Choice); 35] = [
+    |r, c| r.unary(c, Step::Unary(Unary::Affine { mul: 0.75, add: -0.25 }), Domain::Any, &anything),
+    |r, c| r.unary(c, Step::Unary(Unary::Exp), Domain::Any, &small),
+    |r, c| r.unary(c, Step::Unary(Unary::Tanh), Domain::Any, &anything),
+    |r, c| r.unary(c, Step::Unary(Unary::Sigmoid), Domain::Any, &anything),
+    |r, c| r.unary(c, Step::Unary(Unary::Erf), Domain::Any, &anything),
+    |r, c| r.unary(c, Step::Unary(Unary::Recip), Domain::Positive, &positive),
+    |r, c| r.unary(c, Step::Unary(Unary::Sqrt), Domain::Positive, &positive),
+    |r, c| r.unary(c, Step::Unary(Unary::Log), Domain::Positive, &positive),
+    |r, c| r.unary(c, Step::Unary(Unary::Clamp { low: BOUNDS.0, high: BOUNDS.1 }), Domain::Any, &clear),
+    |r, c| r.unary(c, Step::Unary(Unary::Inside { low: BOUNDS.0, high: BOUNDS.1 }), Domain::Any, &clear),
+    |r, c| r.unary(c, Step::Gelu, Domain::Any, &anything),
+    |r, c| r.unary(c, Step::QuickGelu, Domain::Any, &anything),
+    |r, c| r.unary(c, Step::Softmax, Domain::Any, &anything),
+    |r, c| r.unary(c, Step::LogSoftmax, Domain::Any, &anything),
+    |r, c| r.binary(c, Binary::Add),
+    |r, c| r.binary(c, Binary::Sub),
+    |r, c| r.binary(c, Binary::Mul),
+    |r, c| r.binary(c, Binary::Div),
+    |r, c| r.movement(c, |_, axis| Step::Sum(axis)),
+    |r, c| {
+        r.movement(c, |shape, _| {
+            let all = shape.iter().product();
+            let shapes = [vec![all], vec![1, all], vec![all, 1], vec![2, all / 2]];
+            Step::Reshape(shapes[c.below(1, if all % 2 == 0 { 4 } else { 3 })].clone())
+        })
+    },
+    |r, c| {
+        r.movement(c, |shape, axis| {
+            let mut axes: Vec<usize> = (0..shape.len()).collect();
+            axes.rotate_left(axis);
+            Step::Permute(axes)
+        })
+    },
+    |r, c| {
+        r.movement(c, |shape, axis| {
+            let mut axes: Vec<usize> = (0..shape.len()).collect();
+            axes.rotate_left(axis);
+            axes.reverse();
+            Step::Permute(axes)
+        })
+    },
+    |r, c| {
+        r.movement(c, |shape, _| {
+            Step::Expand(shape.iter().map(|&len| if len == 1 { [2, 3, 33][c.below(1, 3)] } else { len }).collect())
+        })
+    },
+    |r, c| {
+        r.movement(c, |shape, axis| {
+            let start = c.below(1, shape[axis]);
+            Step::Slice(axis, start, 1 + c.below(2, shape[axis] - start))
+        })
+    },
+    |r, c| r.concat(c),
+    |r, c| r.topk(c),
+    |r, c| r.positions(c, false),
+    |r, c| r.positions(c, true),
+    |r, c| r.rows(c, false),
+    |r, c| r.rows(c, true),
+    |r, c| r.matmul(c),
+    |r, c| r.linear(c),
+    |r, c| r.layer_norm(c),
+    |r, c| r.attention(c),
+    |r, c| r.l2_normalize(c),
+];

@@ -31,9 +31,9 @@ pub enum Kind {
     Formula,
 }
 
-/// Whose fault it is.
+/// FaultIn fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
+pub enum FaultIn {
     /// The reference backend's.
     Reference,
     /// The other backend's.
@@ -51,8 +51,8 @@ pub struct Finding {
     pub operation: String,
     /// What is wrong with it.
     pub kind: Kind,
-    /// Whose fault it is.
-    pub whose: Whose,
+    /// FaultIn fault it is.
+    pub fault_in: FaultIn,
     /// The largest difference that shows it, against PyTorch.
     pub difference: Difference,
 }
@@ -81,12 +81,12 @@ pub fn values<R: Tensor, O: Tensor>(
     let apart = |a: &[f64], b: &[f64]| Difference::between(a, b, &golden.shape, tolerance.floor);
     let (between, r_off, o_off) = (apart(&o, &r), apart(&r, &golden.values), apart(&o, &golden.values));
     let found =
-        |kind, whose, difference| Some(Finding { operation: golden.operation.clone(), kind, whose, difference });
+        |kind, fault_in, difference| Some(Finding { operation: golden.operation.clone(), kind, fault_in, difference });
     let finding = match (tolerance.allows(&between), tolerance.allows(&r_off)) {
         (true, true) => None,
-        (true, false) => found(Kind::Formula, Whose::Shared, r_off),
-        (false, true) => found(Kind::Kernel, Whose::Other, o_off),
-        (false, false) => found(Kind::Kernel, Whose::Reference, r_off),
+        (true, false) => found(Kind::Formula, FaultIn::Shared, r_off),
+        (false, true) => found(Kind::Kernel, FaultIn::Other, o_off),
+        (false, false) => found(Kind::Kernel, FaultIn::Reference, r_off),
     };
     Ok(Leg { difference: between, finding })
 }
@@ -112,26 +112,26 @@ pub fn gradients<R: Differentiable, O: Differentiable, N: Differentiable>(
         let (between, engine) = (apart(&o[i], &r[i]), apart(&o[i], &n[i]));
         let (r_off, o_off, n_off) = (apart(&r[i], torch), apart(&o[i], torch), apart(&n[i], torch));
         let allows = |difference: &Difference| tolerance.allows(difference);
-        let found = |kind, whose, difference: &Difference| {
+        let found = |kind, fault_in, difference: &Difference| {
             let difference = difference.clone();
-            Some(Finding { operation: golden.operation.clone(), kind, whose, difference })
+            Some(Finding { operation: golden.operation.clone(), kind, fault_in, difference })
         };
         let finding = if !allows(&between) {
             if allows(&r_off) {
-                found(Kind::Rule, Whose::Other, &o_off)
+                found(Kind::Rule, FaultIn::Other, &o_off)
             } else {
-                found(Kind::Rule, Whose::Reference, &r_off)
+                found(Kind::Rule, FaultIn::Reference, &r_off)
             }
         } else if own_engine && !allows(&engine) {
             if allows(&o_off) {
-                found(Kind::Rule, Whose::Engine, &n_off)
+                found(Kind::Rule, FaultIn::Engine, &n_off)
             } else {
-                found(Kind::Rule, Whose::Shared, &o_off)
+                found(Kind::Rule, FaultIn::Shared, &o_off)
             }
         } else if !allows(&o_off) {
             // All agree but PyTorch. An engine of its own would have noticed a wrong rule.
             let kind = if own_engine { Kind::Formula } else { Kind::Rule };
-            found(kind, Whose::Shared, &o_off)
+            found(kind, FaultIn::Shared, &o_off)
         } else {
             None
         };
@@ -179,15 +179,15 @@ pub fn blame_with<R: Differentiable, O: Differentiable, N: Differentiable>(
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, difference, .. } = self;
-        match (self.kind, self.whose) {
-            (Kind::Kernel, Whose::Reference) => write!(f, "the reference's kernel of `{operation}` is wrong")?,
+        match (self.kind, self.fault_in) {
+            (Kind::Kernel, FaultIn::Reference) => write!(f, "the reference's kernel of `{operation}` is wrong")?,
             (Kind::Kernel, _) => write!(f, "the other backend's kernel of `{operation}` is wrong")?,
-            (Kind::Rule, Whose::Reference) => write!(f, "the reference's derivative of `{operation}` is wrong")?,
-            (Kind::Rule, Whose::Other) => write!(f, "the other backend's derivative of `{operation}` is wrong")?,
-            (Kind::Rule, Whose::Engine) => {
+            (Kind::Rule, FaultIn::Reference) => write!(f, "the reference's derivative of `{operation}` is wrong")?,
+            (Kind::Rule, FaultIn::Other) => write!(f, "the other backend's derivative of `{operation}` is wrong")?,
+            (Kind::Rule, FaultIn::Engine) => {
                 write!(f, "the derivative of `{operation}` by the other backend's own engine is wrong")?;
             }
-            (Kind::Rule, Whose::Shared) => write!(f, "the rule for the derivative of `{operation}` is wrong")?,
+            (Kind::Rule, FaultIn::Shared) => write!(f, "the rule for the derivative of `{operation}` is wrong")?,
             (Kind::Formula, _) => {
                 write!(f, "the formula of `{operation}` is wrong, the backends agree on it")?;
             }

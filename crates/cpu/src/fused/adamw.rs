@@ -43,7 +43,7 @@ simd! {
         for i in 0..n {
             m_out[i] = m[i] * beta1 + g[i] * rest1;
             v_out[i] = v[i] * beta2 + g[i] * g[i] * rest2;
-            p_out[i] = p[i] * keep - m_out[i] / (v_out[i].sqrt_() * root + eps) * rate;
+            p_out[i] = p[i] * keep - m_out[i] / (v_out[i].sqrt() * root + eps) * rate;
         }
     }
 }

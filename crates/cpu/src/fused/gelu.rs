@@ -9,7 +9,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 #[inline(always)]
 fn cdf<A: Scalar>(x: A) -> A {
     let half = A::lit(0.5);
-    half + half * (x * A::lit(FRAC_1_SQRT_2)).erf_()
+    half + half * (x * A::lit(FRAC_1_SQRT_2)).erf()
 }
 
 pub(crate) fn forward<A: Scalar>(x: &CpuTensor<A>) -> Result<CpuTensor<A>> {
@@ -19,6 +19,6 @@ pub(crate) fn forward<A: Scalar>(x: &CpuTensor<A>) -> Result<CpuTensor<A>> {
 pub(crate) fn backward<A: Scalar>(x: &CpuTensor<A>, grad: &CpuTensor<A>) -> Result<CpuTensor<A>> {
     contract::gradient("gelu_grad", x.shape(), grad.shape())?;
     let density = A::lit(1.0 / TAU.sqrt());
-    let slope = move |x: A, g: A| g * (cdf(x) + x * density * (A::lit(-0.5) * x * x).exp_());
+    let slope = move |x: A, g: A| g * (cdf(x) + x * density * (A::lit(-0.5) * x * x).exp());
     Ok(CpuTensor::build(x.shape(), |out| walk::zip(x.shape(), x.parts(), grad.parts(), out, slope)))
 }

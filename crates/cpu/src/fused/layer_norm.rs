@@ -26,7 +26,7 @@ simd! {
 fn moments<A: Scalar>(row: &[A], eps: A) -> (A, A) {
     let scale = A::lit(1.0 / row.len() as f64);
     let mean = sum_row(row) * scale;
-    (mean, A::lit(1.0) / (square_row(row, mean) * scale + eps).sqrt_())
+    (mean, A::lit(1.0) / (square_row(row, mean) * scale + eps).sqrt())
 }
 
 fn check<A: Scalar>(x: &CpuTensor<A>, weight: &CpuTensor<A>, bias: &CpuTensor<A>) -> Result<usize> {

@@ -28,7 +28,7 @@ simd! {
 simd! {
     /// `row = exp(row − max)`
     fn exp_row<A: Scalar>(row: &mut [A], max: A) {
-        row.iter_mut().for_each(|x| *x = (*x - max).exp_());
+        row.iter_mut().for_each(|x| *x = (*x - max).exp());
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn log_forward<A: Scalar>(x: &CpuTensor<A>) -> Result<CpuTensor<A>> {
                 let max = max_row(x);
                 out.copy_from_slice(x);
                 exp_row(out, max);
-                let log_sum = max + sum_row(out).ln_();
+                let log_sum = max + sum_row(out).ln();
                 out.iter_mut().zip(x).for_each(|(y, &x)| *y = x - log_sum);
             }
         });

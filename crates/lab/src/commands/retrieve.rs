@@ -136,7 +136,7 @@ pub fn retrieve<T: Tensor>(options: &Options, extension: &impl Extension, device
     let model = Model::<T>::assemble(loaded, Some(recipe), registry, device)?;
     if model.aligner().pairwise() {
         let why = "compares images and captions pair by pair; retrieval ranks by one vector for each";
-        return Err(Failure::file(&options.model, format!("its aligner `{}` {why}", model.card().aligner.kind)));
+        return Err(Failure::file(&options.model, format!("its aligner `{}` {why}", model.description().aligner.kind)));
     }
     let d = model.network_config().projection();
 

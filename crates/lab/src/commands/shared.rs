@@ -33,12 +33,12 @@ impl ModelArgs {
     /// The name of the recipe: what `auto` means for this model.
     ///
     /// # Errors
-    /// If the model directory has no readable card.
+    /// If the model directory has no readable `config.json`.
     pub fn recipe_name<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<String> {
         if self.recipe != "auto" {
             return Ok(self.recipe.clone());
         }
-        let released = simseg::Card::read(&self.folder)?.network(registry)?.image_size() >= 224;
+        let released = simseg::ModelDescription::read(&self.folder)?.network(registry)?.image_size() >= 224;
         Ok(if released { "official-code" } else { "plain" }.to_owned())
     }
 

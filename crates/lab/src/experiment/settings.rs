@@ -5,7 +5,7 @@
 
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
-use simseg::{Card, Choice, Recipe, Registry};
+use simseg::{Choice, ModelDescription, Recipe, Registry};
 use simseg_data::Source;
 use simseg_model::{AdamWConfig, Limits, LossConfig, NetworkConfig, Schedule};
 use simseg_segment::Figure;
@@ -240,8 +240,8 @@ impl Settings {
     }
 
     /// What the model and its aligner are, for its directory.
-    pub fn card(&self) -> Card {
-        Card { model: self.model.clone(), aligner: self.aligner.clone() }
+    pub fn description(&self) -> ModelDescription {
+        ModelDescription { model: self.model.clone(), aligner: self.aligner.clone() }
     }
 
     /// The network.

@@ -3,7 +3,7 @@
 use crate::experiment::settings::{Init, Settings, Towers};
 use crate::failure::{Failure, Outcome};
 use simseg::directory::TOKENIZERS;
-use simseg::{Card, Registry};
+use simseg::{ModelDescription, Registry};
 use simseg_data::Tokenizer;
 use simseg_data::checkpoint::Weights;
 use simseg_model::{Architecture, NetworkConfig, Parameters, Side};
@@ -44,7 +44,7 @@ pub fn tokenizer_of(folder: &Path) -> Outcome<Tokenizer> {
 /// # Errors
 /// If a part is unknown or does not fit the others.
 pub fn layout<T: Tensor>(settings: &Settings, registry: &Registry<T>) -> Outcome<Parameters<Parameter>> {
-    let model = settings.card().layout(registry)?;
+    let model = settings.description().layout(registry)?;
     let loss = settings.loss(registry)?.parameters().into_iter();
     let loss = loss.map(|(name, parameter)| (format!("loss.{name}"), parameter));
     let model = model.iter().map(|(name, parameter)| (name.to_owned(), parameter.clone()));
@@ -118,7 +118,7 @@ struct Source {
 
 impl Source {
     fn open(folder: &Path, side: Option<Side>) -> Outcome<Self> {
-        Card::read(folder)?; // says what is wrong with a folder that is no model directory
+        ModelDescription::read(folder)?; // says what is wrong with a folder that is no model directory
         Ok(Self { folder: folder.to_owned(), weights: Weights::open(&folder.join("model.safetensors"))?, side })
     }
 

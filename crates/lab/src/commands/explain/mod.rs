@@ -207,7 +207,8 @@ fn pooled_from<T: Tensor>(model: &Model<T>, patches: &T) -> Outcome<Pooled> {
     let tokens = T::concat(&[&patches.slice(0, 0, 1)?, patches], 0)?.unsqueeze(0)?; // [1, 1+n, d]
     let shares = model.aligner().shares(Side::Image, &Tokens { values: tokens, lengths: None })?;
     let Some(shares) = shares else {
-        let text = format!("The aligner `{}` does not pool patches channel by channel.", model.card().aligner.kind);
+        let text =
+            format!("The aligner `{}` does not pool patches channel by channel.", model.description().aligner.kind);
         return Ok(Pooled { share: vec![0.0; n], text });
     };
     let shares = shares.to_f32()?; // [1, 1+n, d] or [1, n, d]

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
 use plan::Plan;
 use shapes::Files;
-use simseg::{Card, Choice};
+use simseg::{Choice, ModelDescription};
 use simseg_data::checkpoint::{self, Checkpoint};
 use simseg_data::{Tokenizer, atomic};
 use simseg_model::clip::{ClipConfig, Gelu};
@@ -104,7 +104,7 @@ pub fn import(options: &Options) -> Outcome {
     let files = Files::new(paths.map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?)?;
     let tokenizer = Tokenizer::load(&options.vocab)?;
     let plan = Plan::make(&files, options)?;
-    let card = Card { model: plan.network.choice(), aligner: aligner(options, &plan.network)? };
+    let description = ModelDescription { model: plan.network.choice(), aligner: aligner(options, &plan.network)? };
     let (words, rows) = (tokenizer.vocabulary(), plan.network.architecture().vocabulary());
     if words > rows {
         let text =
@@ -118,7 +118,7 @@ pub fn import(options: &Options) -> Outcome {
     checkpoint::write_stored(&options.out.join("model.safetensors"), &stored, &[])?;
     tokenizer.save(&options.out)?;
     // Last: a folder without it is no model directory yet.
-    card.write(&options.out)?;
+    description.write(&options.out)?;
     report(options, &files, &plan, words);
     Ok(())
 }

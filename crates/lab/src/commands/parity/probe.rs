@@ -60,17 +60,17 @@ impl<'a, E: Extension> Probe<'a, E> {
         let (parameters, tokenizer) = match &options.model {
             Some(folder) => {
                 let loaded = Loaded::read(folder, &registry, device)?;
-                (settings.model, settings.aligner) = (loaded.card.model, loaded.card.aligner);
+                (settings.model, settings.aligner) = (loaded.description.model, loaded.description.aligner);
                 (settings.training.schedule.rate, settings.training.adamw.eps) = GENTLE;
                 (loaded.parameters, loaded.tokenizer)
             }
             None => {
                 let tokenizer = vocabulary::of_words(World::words().into_iter().map(str::to_owned).collect())?;
                 settings.model = simseg_model::with_vocabulary(&settings.model, tokenizer.vocabulary());
-                (settings.card().layout(&registry)?.draw::<T>(0, device)?, tokenizer)
+                (settings.description().layout(&registry)?.draw::<T>(0, device)?, tokenizer)
             }
         };
-        let layout = settings.card().layout(&registry)?;
+        let layout = settings.description().layout(&registry)?;
         let input = |x: &T| -> Outcome<Input> {
             Ok(Input { shape: x.shape().to_vec(), values: x.to_f32()?, layout: Layout::Contiguous })
         };
