@@ -11,7 +11,7 @@ fn main() -> simseg::Result<()> {
             let scene = simseg::data::World::new(Default::default(), 2_000_000)?.scene(0);
             println!("the picture: “{}”", scene.caption);
             let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny");
-            let words = ["ball", "bird", "car", "cup", "fish", "flower", "house", "sheep"].map(String::from);
+            let words = ["balloon", "cactus", "car", "cup", "fish", "flower", "mushroom", "sheep"].map(String::from);
             (simseg::Model::open(tiny)?, scene.picture(), words.to_vec())
         }
     };

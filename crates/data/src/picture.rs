@@ -6,7 +6,10 @@
 #[cfg(feature = "fs")]
 use crate::atomic;
 use crate::{Error, Result};
+use image::metadata::Orientation;
 use std::path::Path;
+
+mod jpeg;
 
 /// An RGB image in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +33,17 @@ pub struct Labels {
     pub values: Vec<u8>,
 }
 
+/// What becomes of a camera's note how it was held (Exif orientation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exif {
+    /// The picture is turned, as every viewer shows it.
+    #[default]
+    Apply,
+    /// The picture stays as it is stored, as OpenCV's and Pillow's pixels are, and those of the published data sets.
+    Ignore,
+}
+
 /// Longest side that is read.
 const LONGEST: u64 = 20_000;
 /// Most pixels that are read: 64 million take 200 MB.
@@ -48,18 +62,49 @@ impl Picture {
     /// If it cannot be read or decoded, is empty, or has more than 64 million pixels.
     #[cfg(feature = "fs")]
     pub fn load(path: &Path) -> Result<Self> {
-        Self::decode(path, &read(path)?)
+        Self::decode(path, &read(path)?, Exif::Ignore)
     }
 
-    /// A picture from the bytes of a file; see [`Self::load`].
+    /// The same, turned as the camera noted it if that is wanted.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    #[cfg(feature = "fs")]
+    pub fn load_with(path: &Path, exif: Exif) -> Result<Self> {
+        Self::decode(path, &read(path)?, exif)
+    }
+
+    /// A picture from the bytes of a file; see [`Self::load_with`].
     ///
     /// # Errors
     /// As for a file that holds them.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::decode(Path::new("picture"), bytes)
+    pub fn from_bytes(bytes: &[u8], exif: Exif) -> Result<Self> {
+        Self::decode(Path::new("picture"), bytes, exif)
     }
 
-    fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
+    fn decode(path: &Path, bytes: &[u8], exif: Exif) -> Result<Self> {
+        let (picture, orientation) = Self::decode_as_stored(path, bytes)?;
+        Ok(match exif {
+            Exif::Ignore => picture,
+            Exif::Apply => picture.turned(orientation),
+        })
+    }
+
+    /// Turned and mirrored so that it is upright.
+    fn turned(self, orientation: Orientation) -> Self {
+        if orientation == Orientation::NoTransforms {
+            return self;
+        }
+        let (width, height) = (self.width as u32, self.height as u32);
+        let Some(buffer) = image::RgbImage::from_raw(width, height, self.rgb) else {
+            unreachable!("three bytes a pixel");
+        };
+        let mut image = image::DynamicImage::ImageRgb8(buffer);
+        image.apply_orientation(orientation);
+        Self { width: image.width() as usize, height: image.height() as usize, rgb: image.into_rgb8().into_raw() }
+    }
+
+    fn decode_as_stored(path: &Path, bytes: &[u8]) -> Result<(Self, Orientation)> {
         let reader = image::ImageReader::new(std::io::Cursor::new(bytes));
         let reader = reader.with_guessed_format().map_err(Error::io(path))?;
         match reader.format() {
@@ -70,35 +115,41 @@ impl Picture {
     }
 
     /// Anything but a JPEG.
-    fn other(path: &Path, reader: image::ImageReader<std::io::Cursor<&[u8]>>) -> Result<Self> {
+    fn other(path: &Path, reader: image::ImageReader<std::io::Cursor<&[u8]>>) -> Result<(Self, Orientation)> {
         let mut decoder = reader.into_decoder().map_err(unreadable(path))?;
         let (width, height) = image::ImageDecoder::dimensions(&decoder);
         check_size(path, width.into(), height.into())?;
         let mut limits = image::Limits::default();
         limits.max_alloc = Some(PIXELS * 16);
         image::ImageDecoder::set_limits(&mut decoder, limits).map_err(unreadable(path))?;
+        // What is no Exif is no note of a camera's.
+        let orientation = image::ImageDecoder::orientation(&mut decoder).unwrap_or(Orientation::NoTransforms);
         let image = image::DynamicImage::from_decoder(decoder).map_err(unreadable(path))?;
         let rgb = match image.color().bytes_per_pixel() / image.color().channel_count() {
             // Of 16 bits Pillow keeps the upper half, where image rounds.
             2 => image.into_rgb16().into_raw().into_iter().map(|value| (value >> 8) as u8).collect(),
             _ => image.into_rgb8().into_raw(),
         };
-        Ok(Self { width: width as usize, height: height as usize, rgb })
+        Ok((Self { width: width as usize, height: height as usize, rgb }, orientation))
     }
 
-    fn jpeg(path: &Path, bytes: &[u8]) -> Result<Self> {
+    fn jpeg(path: &Path, bytes: &[u8]) -> Result<(Self, Orientation)> {
         use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
         // The decoder would fill what is missing with grey; Pillow refuses, and so does this.
-        if !ends(bytes) {
+        let Some(jpeg::Extent { end, exif }) = jpeg::extent(bytes) else {
             return Err(unreadable(path)("cut short, the end of the JPEG is missing"));
-        }
+        };
+        let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(&bytes[exif]));
+        // Phones put a video behind it.
+        let bytes = &bytes[..end];
         let limits = DecodeLimits { max_pixels: PIXELS, max_memory: Some(PIXELS * 16), ..DecodeLimits::default() };
         let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(unreadable(path))?;
         let (width, height) = (decoder.header().width, decoder.header().height);
         check_size(path, width.into(), height.into())?;
         decoder.set_output_format(PixelFormat::Rgb);
         let image = decoder.decode_image().map_err(unreadable(path))?;
-        Ok(Self { width: image.width, height: image.height, rgb: image.data })
+        let picture = Self { width: image.width, height: image.height, rgb: image.data };
+        Ok((picture, orientation.unwrap_or(Orientation::NoTransforms)))
     }
 
     /// The bytes of a PNG.
@@ -225,13 +276,6 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         return Err(Error::content(path, format!("more than {FILE} bytes; expected a smaller image")));
     }
     Ok(bytes)
-}
-
-/// Whether an end marker (FF D9) follows a JPEG's last start of a scan (FF DA): neither occurs within a scan, and a preview
-/// in the header has its own two before that.
-fn ends(jpeg: &[u8]) -> bool {
-    let last = |marker: u8| jpeg.windows(2).rposition(|pair| pair == [0xff, marker]);
-    last(0xd9) > last(0xda)
 }
 
 /// A class's colour in the palette of PASCAL VOC.

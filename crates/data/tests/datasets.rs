@@ -2,7 +2,7 @@
 
 use simseg_data::datasets::{Dataset, coco, context, drawn::Drawn, folder::folder, mask, voc};
 use simseg_data::pairs::captions::{Columns, captions};
-use simseg_data::picture::{Labels, Picture};
+use simseg_data::picture::{Exif, Labels, Picture};
 use simseg_data::scenes::export::export;
 use simseg_data::{DataRegistry, SceneConfig, Source, World};
 use std::path::Path;
@@ -138,7 +138,7 @@ fn exported_scenes_come_back_as_they_were_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::new(SceneConfig { image_size: 24, ..SceneConfig::default() }, 5).unwrap();
     export(&world, dir.path(), 4, || {}).unwrap();
-    let read = folder(dir.path(), None).unwrap();
+    let read = folder(dir.path(), None, Exif::Apply).unwrap();
     let drawn = Drawn::new(world.clone(), 4);
     assert_eq!((read.len(), read.classes()), (drawn.len(), drawn.classes()));
     for (a, b) in read.items().zip(drawn.items()) {
@@ -165,24 +165,24 @@ fn a_folder_that_does_not_pair_up_is_an_error() {
     let own = root.join("own.txt");
     text(&own, "background\ncat\n");
     let classes = || Some(own.as_path());
-    assert!(message(folder(root, classes())).contains("labels"));
+    assert!(message(folder(root, classes(), Exif::Apply)).contains("labels"));
     picture(&root.join("images/a.jpg"), 1, 1, 0);
     std::fs::create_dir(root.join("labels")).unwrap();
-    assert!(message(folder(root, classes())).contains("labels/a.png"));
+    assert!(message(folder(root, classes(), Exif::Apply)).contains("labels/a.png"));
     labels(&root.join("labels/a.png"), 1, &[1]);
-    assert_eq!(folder(root, classes()).unwrap().item(0).unwrap().labels.values, [1]);
-    assert!(message(folder(root, None)).contains("classes.txt"));
+    assert_eq!(folder(root, classes(), Exif::Apply).unwrap().item(0).unwrap().labels.values, [1]);
+    assert!(message(folder(root, None, Exif::Apply)).contains("classes.txt"));
     text(&root.join("classes.txt"), "background\ncat | kitten\n");
-    let read = folder(root, None).unwrap();
+    let read = folder(root, None, Exif::Apply).unwrap();
     assert_eq!(
         (read.classes(), &read.class_lines()[1][..]),
         (&["background".into(), "cat".into()][..], "cat | kitten")
     );
     labels(&root.join("labels/b.png"), 1, &[1]);
-    assert!(message(folder(root, classes())).contains("images/b.png"));
+    assert!(message(folder(root, classes(), Exif::Apply)).contains("images/b.png"));
     picture(&root.join("images/b.png"), 1, 1, 0);
     picture(&root.join("images/a.bmp"), 1, 1, 0);
-    assert!(message(folder(root, classes())).contains("same name"));
+    assert!(message(folder(root, classes(), Exif::Apply)).contains("same name"));
     let unknown = open("voc", root).err().unwrap().to_string();
     assert!(unknown.contains("voc2012") && unknown.contains("data.kind"), "{unknown}");
 }

@@ -78,7 +78,7 @@ pub fn main_from(extension: impl Extension, arguments: impl IntoIterator<Item = 
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("simseg: {failure}");
+            crate::output::note!("simseg: {failure}");
             ExitCode::from(failure.code())
         }
     }

@@ -5,6 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`failure`] | how a command ends |
+//! | [`output`] | what is said, and where files may go |
 //! | [`progress`] | bars and lines for people |
 //! | [`experiment`] | the file: settings, variants, expectations |
 //! | [`backend`] | what computes |
@@ -19,6 +20,7 @@
 //! Each module uses those above it and none below.
 
 pub mod failure;
+pub mod output;
 pub mod progress;
 pub mod experiment;
 pub mod backend;

@@ -52,7 +52,7 @@ impl Steps {
         let text = format!("{rate:.0} {}/s{loss}", self.unit.1);
         if self.plain && self.spoke.get().is_none_or(|at| at.elapsed() > Duration::from_secs(10)) {
             self.spoke.set(Some(Instant::now()));
-            eprintln!("{}: {position}/{} {text}", self.label, self.bar.length().unwrap_or(0));
+            crate::output::note!("{}: {position}/{} {text}", self.label, self.bar.length().unwrap_or(0));
         }
         self.bar.set_message(text);
     }

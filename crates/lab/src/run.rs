@@ -67,7 +67,7 @@ pub fn run<D: Differentiable>(
         open(settings, 0, &registries)?;
     }
     let out = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
-    eprintln!("{}\n→ {}", experiment.question.trim(), out.display());
+    crate::output::note!("{}\n→ {}", experiment.question.trim(), out.display());
     let mut results = Results { experiment: experiment.name.clone(), rows: vec![] };
     for seed in 0..options.seeds {
         // Variants of one seed that agree on what they train on share the corpus.
@@ -95,8 +95,8 @@ pub fn run<D: Differentiable>(
     }
     results.save(&out)?;
     report::write(&experiment, &results, &registries.training, &out)?;
-    print!("{}", report::table::text(&experiment, &results, &registries.training)?);
-    println!("\n{}\n{}", out.join("report.html").display(), out.join("results.json").display());
+    crate::output::print(format_args!("{}", report::table::text(&experiment, &results, &registries.training)?));
+    crate::output::say!("\n{}\n{}", out.join("report.html").display(), out.join("results.json").display());
     check(&experiment, &results)?;
     Ok(results)
 }
@@ -130,7 +130,12 @@ fn corpus<D: Differentiable>(settings: &Settings, seed: u64, registries: &Regist
     let corpus = Corpus::open(pairs, tokenizer, &*network, settings.training.batch, |position| bar.to(position, None))?;
     bar.finish();
     if corpus.cut > 0 {
-        eprintln!("{} of {} captions are longer than {} tokens: cut", corpus.cut, corpus.len(), network.positions());
+        crate::output::note!(
+            "{} of {} captions are longer than {} tokens: cut",
+            corpus.cut,
+            corpus.len(),
+            network.positions()
+        );
     }
     Ok(corpus)
 }
@@ -226,7 +231,7 @@ fn check(experiment: &Experiment, results: &Results) -> Outcome {
     let mut broken = Vec::new();
     for answer in answers(experiment, results) {
         match answer.holds {
-            true => println!("✓ {}", answer.text),
+            true => crate::output::say!("✓ {}", answer.text),
             false => broken.push(answer.text),
         }
     }

@@ -36,6 +36,10 @@ pub trait Architecture: Debug + Send + Sync {
     fn vocabulary(&self) -> usize;
     /// Longest sentence, in tokens.
     fn positions(&self) -> usize;
+    /// Tokens of the sentences that it was trained with: 25 in the released code, all positions in CLIP's.
+    fn context_length(&self) -> usize {
+        self.positions().min(25)
+    }
     /// Channels that images and sentences are projected to.
     fn projection(&self) -> usize;
     /// The side that a parameter belongs to, projections included; the temperature belongs to none.

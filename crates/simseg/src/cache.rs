@@ -29,7 +29,7 @@ pub enum Cache {
 /// A bank that took less is not worth a file.
 const WORTH_KEEPING: Duration = Duration::from_secs(1);
 /// Part of every hash: raise it when embeddings change for the same input.
-const VERSION: &str = "simseg class bank 2";
+const VERSION: &str = "simseg class bank 3";
 
 impl Cache {
     /// The folder, if there is one.
@@ -95,6 +95,16 @@ fn key<T: Tensor>(model: &Model<T>, folder: &Path, list: &ClassList) -> Result<S
     for class in 0..list.len() {
         part(list.words(class).join("|").as_bytes());
     }
+    part(fingerprint(folder)?.as_bytes());
+    Ok(hash.finalize().to_hex()[..32].to_owned())
+}
+
+/// Hash of a model directory's files, as 32 hexadecimal digits: two folders with the same are the same model.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn fingerprint(folder: &Path) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
     for name in ["config.json"].into_iter().chain(TOKENIZERS).chain(["model.safetensors"]) {
         let path = folder.join(name);
         if path.exists() {
@@ -102,8 +112,7 @@ fn key<T: Tensor>(model: &Model<T>, folder: &Path, list: &ClassList) -> Result<S
             let file = std::fs::File::open(&path).map_err(|error| Error::file(&path, error))?;
             let mut one = blake3::Hasher::new();
             one.update_reader(file).map_err(|error| Error::file(&path, error))?;
-            part(name.as_bytes());
-            part(one.finalize().as_bytes());
+            hash.update(name.as_bytes()).update(one.finalize().as_bytes());
         }
     }
     Ok(hash.finalize().to_hex()[..32].to_owned())

@@ -30,7 +30,10 @@ pub mod features;
 pub mod cache;
 
 #[cfg(feature = "fs")]
-pub use cache::Cache;
+#[doc(no_inline)]
+pub use blake3 as hash;
+#[cfg(feature = "fs")]
+pub use cache::{Cache, fingerprint};
 pub use directory::{Loaded, ModelDescription};
 pub use error::{Error, Result};
 pub use model::{Found, Model, Segmented};

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// # fn main() -> simseg::Result<()> {
 /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny");
 /// let model = simseg::Model::open(folder)?;
-/// let words = model.words(["ball", "fish", "tree"])?;
+/// let words = model.words(["balloon", "fish", "car"])?;
 /// let picture = simseg::Picture { width: 64, height: 64, rgb: vec![128; 3 * 64 * 64] };
 /// let found = model.segment(&picture, &words)?;
 /// assert_eq!(found.labels.values.len(), 64 * 64); // one class per pixel, 0 is the background
@@ -109,7 +109,7 @@ impl<T: Tensor> Model<T> {
     ) -> Result<Self> {
         let Loaded { description, parameters, tokenizer } = loaded;
         let config: Arc<dyn NetworkConfig<T>> = description.network(&registry)?.into();
-        let recipe = recipe.unwrap_or_else(|| usual(config.image_size())).resolved(&registry)?;
+        let recipe = recipe.unwrap_or_else(|| usual(config.image_size())).resolved(&registry)?.fitted(&*config);
         let network = config.build(&parameters)?.into();
         let (aligner, segmenter) = parts(&description, &recipe, &parameters, &registry)?;
         Ok(Self {
@@ -131,7 +131,7 @@ impl<T: Tensor> Model<T> {
     /// # Errors
     /// If the recipe asks for something unknown.
     pub fn with_recipe(&self, recipe: Recipe) -> Result<Self> {
-        let recipe = recipe.resolved(&self.registry)?;
+        let recipe = recipe.resolved(&self.registry)?.fitted(&*self.config);
         let (aligner, segmenter) = parts(&self.description, &recipe, &self.parameters, &self.registry)?;
         Ok(Self { recipe, aligner, segmenter, ..self.clone() })
     }

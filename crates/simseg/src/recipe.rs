@@ -12,8 +12,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use simseg_data::transform::Passes;
-use simseg_model::PromptPooling;
 use simseg_model::pool::Padding;
+use simseg_model::{Architecture, PromptPooling};
 use simseg_registry::Choice;
 use simseg_segment::SimSegConfig;
 use simseg_segment::prompts::Templates;
@@ -36,7 +36,7 @@ pub struct Recipe {
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Side of the square (`squash`), or of the shorter side (`keep-aspect`, rounded to whole patches), in pixels;
-    /// 0 is the size the model was trained at.
+    /// 0 is the size the model was trained at. What is no multiple of the model's patch becomes the nearest one.
     pub size: usize,
     /// What happens to images that are not square.
     pub fit: Fit,
@@ -61,7 +61,7 @@ pub enum Fit {
 pub struct Prompts {
     /// The templates.
     pub templates: Templates,
-    /// Prompts beyond this many tokens are cut.
+    /// Prompts beyond this many tokens are cut; 0 is the length the model was trained with (25 as released, 77 for CLIP).
     pub max_tokens: usize,
     /// The top-k responses per channel that a prompt is pooled from; 0 is what the model says (paper: 1 at evaluation).
     pub text_k: usize,
@@ -94,7 +94,7 @@ impl Recipe {
     pub fn plain() -> Self {
         Self {
             input: Input { size: 0, fit: Fit::Squash, resize: Passes::RowsFirst },
-            prompts: Prompts { templates: Templates::Single, max_tokens: 25, text_k: 0, padding: Padding::PerCaption },
+            prompts: Prompts { templates: Templates::Single, max_tokens: 0, text_k: 0, padding: Padding::PerCaption },
             segmenter: SimSegConfig::plain().choice(),
         }
     }
@@ -106,7 +106,7 @@ impl Recipe {
             input: Input { size: 288, fit: Fit::Squash, resize: Passes::RowsFirst },
             prompts: Prompts {
                 templates: Templates::Imagenet80,
-                max_tokens: 25,
+                max_tokens: 0,
                 text_k: 0,
                 padding: Padding::ShortestInBatch,
             },
@@ -149,11 +149,24 @@ impl Recipe {
     /// The first key that is wrong, and what was expected.
     pub fn resolved<T: Tensor>(&self, registry: &Registry<T>) -> Result<Self> {
         self.prompts.templates.lines()?;
-        if self.prompts.max_tokens < 3 {
-            let expected = format!("at least 3: a word between two special tokens, found {}", self.prompts.max_tokens);
+        if (1..3).contains(&self.prompts.max_tokens) {
+            let found = self.prompts.max_tokens;
+            let expected = format!("0, or at least 3: a word between two special tokens, found {found}");
             return Err(Error::input("prompts.max_tokens", expected));
         }
         Ok(Self { segmenter: registry.segment.resolve_segmenter(&self.segmenter)?, ..self.clone() })
+    }
+
+    /// The recipe as it is for a model: an input of whole patches, and a number of tokens.
+    pub fn fitted(mut self, model: &dyn Architecture) -> Self {
+        let patch = model.patch();
+        if self.input.size > 0 {
+            self.input.size = ((self.input.size + patch / 2) / patch).max(1) * patch;
+        }
+        if self.prompts.max_tokens == 0 {
+            self.prompts.max_tokens = model.context_length();
+        }
+        self
     }
 
     /// A recipe by name (as it is for a data set; empty for none), or from a TOML file, with changes such as

@@ -13,7 +13,7 @@ pub mod source;
 mod writing;
 
 #[cfg(feature = "fs")]
-pub use source::Checkpoint;
+pub use source::{Checkpoint, parts};
 #[cfg(feature = "fs")]
 pub use writing::{Stored, write, write_stored};
 

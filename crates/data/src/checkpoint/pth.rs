@@ -45,9 +45,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Archive, String> {
         let file = zip.by_index_raw(number).map_err(broken)?;
         files.insert(file.name().map_err(broken)?.into_owned(), number);
     }
-    if files.keys().any(|name| name.split('/').any(|part| part == "code")) {
-        return Err("a TorchScript program; expected a state dict (torch.save(model.state_dict(), …))".into());
-    }
+    // A module that torch.jit.save wrote: its classes come as source code, which nobody runs; its parameters as in a state dict.
+    let script = files.keys().any(|name| name.split('/').any(|part| part == "code"));
     let pickle_name = files.keys().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
     let pickle_name = pickle_name.ok_or("a zip archive without data.pkl; expected one written by torch.save")?;
     let folder = pickle_name.trim_end_matches("data.pkl");
@@ -59,7 +58,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Archive, String> {
     {
         return Err("written on a big-endian machine; expected little-endian values".into());
     }
-    let pickle = pickle::read(&text).map_err(|problem| format!("{pickle_name}: {problem}"))?;
+    let pickle = pickle::read(&text, script).map_err(|problem| format!("{pickle_name}: {problem}"))?;
     let mut places = HashMap::new(); // key → file
     for (name, &number) in &files {
         let Some(key) = name.strip_prefix(folder).and_then(|name| name.strip_prefix("data/")) else { continue };
@@ -71,7 +70,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Archive, String> {
             (plain && end <= bytes.len()).then_some(start..end)
         });
         let place = place.ok_or_else(|| format!("{}: expected a plain, uncompressed file", printable(name)))?;
-        places.insert(key.to_owned(), Stored { place, checksum: file.crc32() });
+        places.insert(key.to_owned(), Stored { place, checksum: Some(file.crc32()) });
     }
     let archive = state_dict(&pickle, &places)?;
     archive.check(bytes, &places)?;
@@ -81,7 +80,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Archive, String> {
 /// A file of the archive that holds values.
 struct Stored {
     place: Range<usize>,
-    checksum: u32,
+    /// Where the format has one.
+    checksum: Option<u32>,
 }
 
 impl Archive {
@@ -89,11 +89,13 @@ impl Archive {
     fn check(&self, bytes: &[u8], places: &HashMap<String, Stored>) -> Result<(), String> {
         let ends: HashSet<usize> = self.tensors.values().map(|tensor| tensor.file.end).collect();
         let used: Vec<_> = places.iter().filter(|(_, file)| ends.contains(&file.place.end)).collect();
-        let whole =
-            |(key, file): &(&String, &Stored)| match crc32fast::hash(&bytes[file.place.clone()]) == file.checksum {
-                true => Ok(()),
-                false => Err(format!("data/{}: its checksum is wrong, the file is damaged", printable(key))),
-            };
+        let whole = |(key, file): &(&String, &Stored)| match file
+            .checksum
+            .is_none_or(|sum| crc32fast::hash(&bytes[file.place.clone()]) == sum)
+        {
+            true => Ok(()),
+            false => Err(format!("data/{}: its checksum is wrong, the file is damaged", printable(key))),
+        };
         used.par_iter().try_for_each(whole)
     }
 }
@@ -109,25 +111,103 @@ fn whole(zip: &mut ZipArchive<Cursor<&[u8]>>, number: usize, name: &str) -> Resu
     Ok(out)
 }
 
-/// The tensors of `{"state_dict": {…}, …}`, or of a plain state dict.
-fn state_dict(pickle: &Pickle, places: &HashMap<String, Stored>) -> Result<Archive, String> {
-    let (dict, beside) = match pickle.lookup(pickle.root, "state_dict") {
-        Some(dict) => (dict, keys(pickle, pickle.root)?.into_iter().filter(|key| key != "state_dict").collect()),
-        None => (pickle.root, vec![]),
+/// Reads the format before PyTorch 1.6: pickles of a magic number, the protocol, the machine, what was saved and the storages'
+/// names, then the storages one after the other, each behind its number of values.
+///
+/// # Errors
+/// What is wrong with them, and what was expected.
+pub(super) fn read_legacy(bytes: &[u8]) -> Result<Archive, String> {
+    let mut at = 0;
+    let mut next = || -> Result<Pickle, String> {
+        let rest = &bytes[at..];
+        let (pickle, length) = pickle::first(&rest[..rest.len().min(PICKLE as usize)], false)?;
+        at += length;
+        Ok(pickle)
     };
-    let Value::Dict(entries) = pickle.get(dict) else {
-        return Err("no state dict in it; expected a dictionary of tensors by name".into());
-    };
-    let mut tensors = BTreeMap::new();
-    for &(key, value) in entries {
-        let Value::Text(name) = pickle.get(key) else { return Err("a tensor whose name is no string".into()) };
-        let Value::Tensor(tensor) = pickle.get(value) else {
-            return Err(format!("`{}` in the state dict is no tensor", printable(name)));
-        };
-        let located = locate(tensor, places).map_err(|problem| format!("tensor `{}`: {problem}", printable(name)))?;
-        tensors.insert(name.clone(), located);
+    let (_magic, _protocol, machine, saved, keys) = (next()?, next()?, next()?, next()?, next()?);
+    let little = machine.lookup(machine.root, "little_endian").map(|id| machine.get(id));
+    if little != Some(&Value::Bool(true)) {
+        return Err("written on a big-endian machine; expected little-endian values".into());
     }
+    let sizes: HashMap<&str, usize> = saved.storages().map(|s| (s.key.as_str(), s.element.size())).collect();
+    let Value::List(keys_in_order) = keys.get(keys.root) else { return Err("no list of storages".into()) };
+    let mut places = HashMap::new();
+    for &key in keys_in_order {
+        let Value::Text(key) = keys.get(key) else { return Err("a storage whose name is no string".into()) };
+        let size = sizes.get(key.as_str()).ok_or("a storage that nothing uses")?;
+        let cut = || format!("cut short before storage `{}`", printable(key));
+        let count = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or_else(cut)?;
+        let length = usize::try_from(u64::from_le_bytes(*count)).ok().and_then(|count| count.checked_mul(*size));
+        let start = at + 8;
+        let end = length.and_then(|length| start.checked_add(length)).filter(|&end| end <= bytes.len());
+        at = end.ok_or_else(cut)?;
+        places.insert(key.clone(), Stored { place: start..at, checksum: None });
+    }
+    state_dict(&saved, &places)
+}
+
+/// Under which names trainers put the state dict.
+const HOLDERS: [&str; 6] = ["state_dict", "model", "module", "net", "model_state_dict", "teacher"];
+/// Most levels of holders, and of modules within modules.
+const DEEPEST: usize = 64;
+
+/// The tensors of a state dict, which may lie in a dictionary of other things, or of a TorchScript module.
+fn state_dict(pickle: &Pickle, places: &HashMap<String, Stored>) -> Result<Archive, String> {
+    let (mut dict, mut beside) = (pickle.root, vec![]);
+    for _ in 0..DEEPEST {
+        let inner = HOLDERS.iter().find_map(|holder| {
+            let inner = pickle.lookup(dict, holder)?;
+            matches!(pickle.get(inner), Value::Dict(_) | Value::Object(Some(_))).then_some((*holder, inner))
+        });
+        let Some((holder, inner)) = inner else { break };
+        beside.extend(keys(pickle, dict)?.into_iter().filter(|key| key != holder));
+        dict = inner;
+    }
+    let mut found = Found { pickle, places, tensors: BTreeMap::new(), beside, seen: HashSet::new() };
+    match pickle.get(dict) {
+        Value::Dict(_) => found.entries(dict, "", 0)?,
+        Value::Object(Some(state)) => found.entries(*state, "", 0)?,
+        _ => return Err("no state dict in it; expected a dictionary of tensors by name".into()),
+    }
+    let Found { tensors, mut beside, .. } = found;
+    beside.sort();
     Ok(Archive { tensors, beside })
+}
+
+/// What has been found of a state dict.
+struct Found<'a> {
+    pickle: &'a Pickle,
+    places: &'a HashMap<String, Stored>,
+    tensors: BTreeMap<String, Located>,
+    beside: Vec<String>,
+    /// Modules that were entered: one that holds itself is no trap.
+    seen: HashSet<Id>,
+}
+
+impl Found<'_> {
+    /// The tensors among a dictionary's entries, and those of modules.
+    fn entries(&mut self, dict: Id, prefix: &str, depth: usize) -> Result<(), String> {
+        let Value::Dict(entries) = self.pickle.get(dict) else { return Ok(()) };
+        if depth > DEEPEST || !self.seen.insert(dict) {
+            return Ok(());
+        }
+        for &(key, value) in entries {
+            let Value::Text(key) = self.pickle.get(key) else { return Err("a tensor whose name is no string".into()) };
+            let name = format!("{prefix}{key}");
+            match self.pickle.get(value) {
+                Value::Tensor(tensor) => {
+                    let located = locate(tensor, self.places)
+                        .map_err(|problem| format!("tensor `{}`: {problem}", printable(&name)))?;
+                    self.tensors.insert(name, located);
+                }
+                &Value::Object(Some(state)) => self.entries(state, &format!("{name}."), depth + 1)?,
+                // Such as a module's `training`.
+                _ if depth > 0 => {}
+                _ => self.beside.push(printable(&name)),
+            }
+        }
+        Ok(())
+    }
 }
 
 fn keys(pickle: &Pickle, dict: Id) -> Result<Vec<String>, String> {
@@ -178,10 +258,15 @@ fn locate(tensor: &pickle::Tensor, places: &HashMap<String, Stored>) -> Result<L
     Ok(Located { element: storage.element, shape: shape.clone(), layout, bytes, file: place.clone() })
 }
 
-/// Names that begin with `module.`, as a distributed save leaves them.
-pub(super) fn without_module(tensors: BTreeMap<String, Located>) -> BTreeMap<String, Located> {
-    if tensors.is_empty() || !tensors.keys().all(|name| name.starts_with("module.")) {
-        return tensors;
+/// What wrappers put before all names: `DataParallel`, `torch.compile`, trainers of a model of theirs.
+const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
+
+/// The names without wrappers.
+pub(super) fn without_wrappers(mut tensors: BTreeMap<String, Located>) -> BTreeMap<String, Located> {
+    while let Some(wrapper) =
+        WRAPPERS.iter().find(|wrapper| !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(**wrapper)))
+    {
+        tensors = tensors.into_iter().map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor)).collect();
     }
-    tensors.into_iter().map(|(name, tensor)| (name["module.".len()..].to_owned(), tensor)).collect()
+    tensors
 }

@@ -45,10 +45,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Maps a file and reads what is in it; the content decides its format. `module.` before all names is taken away.
+    /// Maps a file and reads what is in it; the content decides its format. What wrappers
+    /// put before all names (`module.`, `_orig_mod.`, `model.`) is taken away.
     ///
     /// # Errors
-    /// If it is no checkpoint, is damaged, or holds anything but tensors and plain containers.
+    /// If it is no checkpoint, is damaged, holds anything but tensors, plain containers and harmless objects.
     pub fn open(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(Error::io(path))?;
         if file.metadata().map_err(Error::io(path))?.is_dir() {
@@ -61,15 +62,15 @@ impl Checkpoint {
             let archive = pth::read(&map).map_err(problem)?;
             (archive.tensors, archive.beside)
         } else if pth::is_legacy(&map) {
-            let expected = "the format before PyTorch 1.6; load it and save it again with a later one";
-            return Err(problem(expected.into()));
+            let archive = pth::read_legacy(&map).map_err(problem)?;
+            (archive.tensors, archive.beside)
         } else {
             (safetensors(&map).map_err(problem)?, vec![])
         };
         if tensors.is_empty() {
             return Err(problem("no tensors in it".into()));
         }
-        Ok(Self { path: path.to_owned(), map, tensors: pth::without_module(tensors), beside })
+        Ok(Self { path: path.to_owned(), map, tensors: pth::without_wrappers(tensors), beside })
     }
 
     /// The file it came from.
@@ -125,6 +126,59 @@ impl Checkpoint {
             _ => Err(Error::content(&self.path, format!("tensor `{name}`: expected one value"))),
         }
     }
+}
+
+/// Largest index that is read: a line of a hundred bytes for each of half a million tensors.
+const INDEX: u64 = 64 << 20;
+/// Checkpoints in a folder, as hubs have them; the first that is there is meant.
+const IN_FOLDER: [&str; 7] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "open_clip_pytorch_model.bin",
+    "model.pth",
+];
+
+/// The files of a checkpoint: itself, or the parts that an index (`….index.json`) names, each once, in order of their names.
+/// A folder stands for the checkpoint in it.
+///
+/// # Errors
+/// If a folder holds none, or an index is none or names files elsewhere.
+pub fn parts(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        let inner = IN_FOLDER.iter().map(|name| path.join(name)).find(|file| file.is_file());
+        let expected =
+            || Error::content(path, format!("a folder without a checkpoint; expected one of {}", IN_FOLDER.join(", ")));
+        return parts(&inner.ok_or_else(expected)?);
+    }
+    if path.extension().is_none_or(|extension| extension != "json") {
+        return Ok(vec![path.to_owned()]);
+    }
+    let problem = |why: String| Error::content(path, why);
+    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    if size > INDEX {
+        return Err(problem(format!("{size} bytes; expected an index of at most {INDEX}")));
+    }
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let text = std::fs::read(path).map_err(Error::io(path))?;
+    let index: Index = serde_json::from_slice(&text).map_err(|error| {
+        problem(format!("no index of a checkpoint in parts (a weight_map of tensors to files): {error}"))
+    })?;
+    let names: std::collections::BTreeSet<&String> = index.weight_map.values().collect();
+    if let Some(name) = names.iter().find(|name| name.contains(['/', '\\']) || **name == "..") {
+        return Err(problem(format!("names the part `{name}`; expected files beside it")));
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    if files.is_empty() {
+        return Err(problem("names no parts".into()));
+    }
+    Ok(files)
 }
 
 /// One value as f32, rounded to nearest.

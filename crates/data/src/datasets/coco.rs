@@ -8,7 +8,7 @@
 use super::files::{Files, Paths, files, locate, relabel_all, stem};
 use super::owned;
 use crate::datasets::voc::Root;
-use crate::picture::Labels;
+use crate::picture::{Exif, Labels};
 use crate::source::DataRegistry;
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -71,7 +71,7 @@ pub fn coco_object(root: &Path) -> Result<Files> {
     if pairs.is_empty() {
         return Err(Error::content(&images, "expected .jpg pictures, found none"));
     }
-    Ok(Files { classes: owned(&CLASSES), lines: None, items: pairs, relabel: Some(label) })
+    Ok(Files { classes: owned(&CLASSES), lines: None, items: pairs, relabel: Some(label), exif: Exif::Ignore })
 }
 
 /// Writes a `*_labelTrainIds.png` beside every published map of `annotations`' folders (`train2017`, `val2017`) below `root`.

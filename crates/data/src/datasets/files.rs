@@ -1,7 +1,7 @@
 //! Data sets on disk come down to pairs of files: a picture and its label map.
 
 use super::{Dataset, IGNORED, Item};
-use crate::picture::{Labels, Picture};
+use crate::picture::{Exif, Labels, Picture};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ pub struct Files {
     pub(super) items: Vec<Paths>,
     /// What the values of the label maps mean, if not the labels themselves.
     pub(super) relabel: Option<fn(u8) -> Option<u8>>,
+    /// Whether photographs are turned as their camera noted it.
+    pub(super) exif: Exif,
 }
 
 #[derive(Debug, Clone)]
@@ -43,10 +45,14 @@ impl Dataset for Files {
 
     fn item(&self, index: usize) -> Result<Item> {
         let Paths { stem, picture: picture_path, labels: path, raw } = &self.items[index];
-        let (picture, mut labels) = (Picture::load(picture_path)?, Labels::load(path)?);
+        let (picture, mut labels) = (Picture::load_with(picture_path, self.exif)?, Labels::load(path)?);
         if (picture.width, picture.height) != (labels.width, labels.height) {
             let (w, h) = (labels.width, labels.height);
-            let found = format!("{w}×{h}; expected {}×{}, the size of its picture", picture.width, picture.height);
+            let turned = (picture.width, picture.height) == (h, w) && self.exif == Exif::Apply;
+            let hint =
+                if turned { " (turned as its Exif says; `exif = \"ignore\"` leaves it as it is stored)" } else { "" };
+            let found =
+                format!("{w}×{h}; expected {}×{}, the size of its picture{hint}", picture.width, picture.height);
             return Err(Error::content(path, found));
         }
         if let Some(relabel) = self.relabel.filter(|_| *raw) {
@@ -92,11 +98,15 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// The files of a folder whose ending (in lower case) is wanted, by name.
+/// The files of a folder whose ending (in lower case) is wanted, by name; hidden ones are passed over: macOS leaves a `._NAME`
+/// beside every file on other file systems.
 pub(super) fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let mut files = vec![];
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            continue;
+        }
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         if ending.is_some_and(|ending| wanted(&ending)) && path.is_file() {
             files.push(path);

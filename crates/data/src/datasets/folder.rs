@@ -1,5 +1,6 @@
 //! Your own data: `images/` and `labels/*.png` of the same stem, as `simseg scenes` writes them.
 
+use crate::picture::Exif;
 use super::files::{Files, Paths, files, stem};
 use crate::source::DataRegistry;
 use crate::{Error, Result};
@@ -20,6 +21,9 @@ pub struct Folder {
     /// A class file other than `classes.txt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<PathBuf>,
+    /// Whether photographs are turned as their camera noted it; label maps must have the turned size then.
+    #[serde(default)]
+    pub exif: Exif,
 }
 
 /// Reads what there is; classes come from `classes`, a class file (one class a line, `cat | kitten` for several words), or from
@@ -27,7 +31,7 @@ pub struct Folder {
 ///
 /// # Errors
 /// If a picture has no label map, a label map no picture, two pictures one stem, or there are none.
-pub fn folder(root: &Path, classes: Option<&Path>) -> Result<Files> {
+pub fn folder(root: &Path, classes: Option<&Path>, exif: Exif) -> Result<Files> {
     let own = root.join("classes.txt");
     let path = classes.unwrap_or(&own);
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
@@ -57,12 +61,12 @@ pub fn folder(root: &Path, classes: Option<&Path>) -> Result<Files> {
     if pairs.is_empty() {
         return Err(Error::content(&images, "expected pictures, found none"));
     }
-    Ok(Files { classes, lines: Some(lines), items: pairs, relabel: None })
+    Ok(Files { classes, lines: Some(lines), items: pairs, relabel: None, exif })
 }
 
 /// Adds it to the sources.
 pub fn register(registry: &mut DataRegistry) {
     registry.datasets.add("folder", "images/ and labels/*.png of the same stem", |place: Folder| {
-        Ok(Box::new(folder(&place.root, place.classes.as_deref()).map_err(BuildError::build)?))
+        Ok(Box::new(folder(&place.root, place.classes.as_deref(), place.exif).map_err(BuildError::build)?))
     });
 }

@@ -3,6 +3,7 @@
 //! Layout: `VOCdevkit/VOC2012/{JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/val.txt}`.
 //! Source: Everingham et al., the VOC 2012 development kit; class words as in SimSeg's `label_category/pascal_voc.txt`.
 
+use crate::picture::Exif;
 use super::files::{Files, Paths, locate, names};
 use super::owned;
 use crate::Result;
@@ -45,7 +46,7 @@ pub(super) fn split(root: &Path, list: &str, maps: &str, classes: &[&str]) -> Re
         raw: false,
     };
     let pairs = names(&root.join(list))?.into_iter().map(pair).collect();
-    Ok(Files { classes: owned(classes), lines: None, items: pairs, relabel: None })
+    Ok(Files { classes: owned(classes), lines: None, items: pairs, relabel: None, exif: Exif::Ignore })
 }
 
 /// Adds it to the sources.

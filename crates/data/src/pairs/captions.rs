@@ -10,6 +10,7 @@
 
 use super::{Pair, Pairs};
 use crate::source::DataRegistry;
+use crate::picture::Exif;
 use crate::{Error, Picture, Result};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Error as BuildError;
@@ -186,6 +187,9 @@ pub struct CaptionFile {
     /// Use the first so many pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Whether photographs are turned as their camera noted it.
+    #[serde(default)]
+    pub exif: Exif,
 }
 
 /// Pairs of a caption file.
@@ -193,6 +197,7 @@ pub struct CaptionFile {
 pub struct Captioned {
     images: PathBuf,
     lines: Vec<Caption>,
+    exif: Exif,
 }
 
 impl CaptionFile {
@@ -239,7 +244,7 @@ impl CaptionFile {
                 );
                 Err(Error::content(&self.file, text))
             }
-            None => Ok(Captioned { images: self.images, lines }),
+            None => Ok(Captioned { images: self.images, lines, exif: self.exif }),
         }
     }
 }
@@ -251,7 +256,7 @@ impl Pairs for Captioned {
 
     fn pair(&self, index: usize) -> Result<Pair> {
         let Caption { image, caption, .. } = &self.lines[index];
-        Ok(Pair { id: image.clone(), picture: Picture::load(&self.images.join(image))?, caption: caption.clone() })
+        Ok(Pair { id: image.clone(), picture: Picture::load_with(&self.images.join(image), self.exif)?, caption: caption.clone() })
     }
 
     fn caption(&self, index: usize) -> Result<String> {
@@ -317,7 +322,7 @@ mod tests {
         let open = |text: &str, limit| {
             std::fs::write(&file, text).unwrap();
             let images = folder.path().to_owned();
-            CaptionFile { file: file.clone(), images, image_column: None, caption_column: None, limit }.open()
+            CaptionFile { file: file.clone(), images, image_column: None, caption_column: None, limit, exif: Exif::Apply }.open()
         };
         Picture { width: 1, height: 1, rgb: vec![1, 2, 3] }.save(&folder.path().join("a.png")).unwrap();
         let pairs = open("\u{feff}image,caption\na.png,one\na.png,two\n", None).unwrap();

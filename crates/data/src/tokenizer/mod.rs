@@ -35,6 +35,43 @@ pub struct Tokenizer {
     words: Vec<String>,
 }
 
+/// What BERT's tokenizers do to a text before they cut it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Casing {
+    lower: bool,
+    /// If nothing is said, accents go where upper case does.
+    strip_accents: Option<bool>,
+    /// Whether CJK characters stand alone.
+    chinese: bool,
+}
+
+impl Casing {
+    const UNCASED: Self = Self { lower: true, strip_accents: None, chinese: true };
+}
+
+/// What counts of `tokenizer_config.json`.
+#[cfg(feature = "fs")]
+#[derive(serde::Deserialize)]
+struct TokenizerConfig {
+    do_lower_case: Option<bool>,
+    strip_accents: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+}
+
+/// Whether a text is a vocabulary of one token a line, and not JSON or merges.
+#[cfg(feature = "fs")]
+fn is_vocabulary(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    !(text.trim_start().starts_with('{') || text.starts_with("#version") || text.starts_with("\"bpe_simple_vocab"))
+}
+
+/// The tokens of a vocabulary; blank lines at its end are none. Not `lines()`: a vocabulary may hold tokens that are themselves
+/// odd line ends, such as U+0085.
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line))
+}
+
 /// What a byte-pair tokenizer has learned.
 struct Bpe {
     vocabulary: AHashMap<String, u32>,
@@ -47,10 +84,10 @@ impl Tokenizer {
     /// # Errors
     /// If a special token is missing or a word occurs twice.
     pub fn word_piece(words: Vec<String>) -> Result<Self> {
-        Self::of_vocabulary(words).map_err(|problem| Error::setting("vocabulary", problem))
+        Self::of_vocabulary(words, Casing::UNCASED).map_err(|problem| Error::setting("vocabulary", problem))
     }
 
-    fn of_vocabulary(words: Vec<String>) -> std::result::Result<Self, String> {
+    fn of_vocabulary(words: Vec<String>, casing: Casing) -> std::result::Result<Self, String> {
         let mut vocabulary = AHashMap::with_capacity(words.len());
         for (id, word) in words.iter().enumerate() {
             if vocabulary.insert(word.clone(), id as u32).is_some() {
@@ -69,7 +106,9 @@ impl Tokenizer {
         let say = |error: tokenizers::Error| error.to_string();
         let model = WordPiece::builder().vocab(vocabulary).unk_token("[UNK]".into());
         let mut inner = tokenizers::Tokenizer::new(model.build().map_err(say)?);
-        inner.with_normalizer(Some(BertNormalizer::new(true, true, None, true))).map_err(say)?;
+        inner
+            .with_normalizer(Some(BertNormalizer::new(true, casing.chinese, casing.strip_accents, casing.lower)))
+            .map_err(say)?;
         inner.with_pre_tokenizer(Some(BertPreTokenizer));
         let template = TemplateProcessing::builder()
             .try_single("[CLS] $A [SEP]")?
@@ -79,7 +118,8 @@ impl Tokenizer {
         inner.with_post_processor(Some(template));
         // A special token in a text is itself, not three pieces; as all of them are in the vocabulary, no id is new.
         inner.add_special_tokens(known).map_err(say)?;
-        Ok(Self { inner, pad, words })
+        // A `vocab.txt` alone means the usual casing; any other is saved as `tokenizer.json`.
+        Ok(Self { inner, pad, words: if casing == Casing::UNCASED { words } else { vec![] } })
     }
 
     /// An uncased WordPiece tokenizer of whole words, which follow the special tokens.
@@ -104,9 +144,10 @@ impl Tokenizer {
     #[cfg(feature = "fs")]
     pub fn load(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            let names = ["vocab.txt", "tokenizer.json", "vocab.json", "merges.txt"].map(|name| path.join(name));
+            let names = ["tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz"]
+                .map(|name| path.join(name));
             let missing =
-                || Error::content(path, "expected vocab.txt, tokenizer.json or vocab.json with merges.txt in it");
+                || Error::content(path, "expected tokenizer.json, vocab.txt or vocab.json with merges.txt in it");
             return Self::load(names.iter().find(|path| path.is_file()).ok_or_else(missing)?);
         }
         let text = read(path)?;
@@ -120,7 +161,53 @@ impl Tokenizer {
                 return clip::build(Bpe { vocabulary, merges }).map_err(problem);
             }
         }
-        Self::of_text(&text).map_err(problem)
+        Self::of_text(&text, Casing::UNCASED).map_err(problem)
+    }
+
+    /// The same for files as others publish them, and from what it was inferred whether upper and lower case are told apart:
+    /// from `cased`, or from `tokenizer_config.json` beside a `vocab.txt`, or from the vocabulary, which has words in upper case
+    /// or has none.
+    ///
+    /// # Errors
+    /// As [`Self::load`], or if `tokenizer_config.json` is not what it should be.
+    #[cfg(feature = "fs")]
+    pub fn import(path: &Path, cased: Option<bool>) -> Result<(Self, Option<String>)> {
+        let vocabulary = path.join("vocab.txt");
+        let path = match path.is_dir() && !path.join("tokenizer.json").is_file() && vocabulary.is_file() {
+            true => &vocabulary,
+            false => path,
+        };
+        if path.is_dir() || path.extension().is_some_and(|ending| ending == "json") {
+            return Ok((Self::load(path)?, None));
+        }
+        let text = read(path)?;
+        if !is_vocabulary(&text) {
+            return Ok((Self::load(path)?, None));
+        }
+        let beside = path.with_file_name("tokenizer_config.json");
+        let mut casing = Casing::UNCASED;
+        let mut from = None;
+        if beside.is_file() {
+            let problem = |error: serde_json::Error| Error::content(&beside, error.to_string());
+            let config: TokenizerConfig = serde_json::from_str(&read(&beside)?).map_err(problem)?;
+            casing.strip_accents = config.strip_accents;
+            casing.chinese = config.tokenize_chinese_chars.unwrap_or(true);
+            if let Some(lower) = config.do_lower_case {
+                casing.lower = lower;
+                from = Some(beside.display().to_string());
+            }
+        }
+        if let Some(cased) = cased {
+            casing.lower = !cased;
+            from = Some("--cased".into());
+        }
+        let from = from.unwrap_or_else(|| {
+            let upper = words_of(&text).any(|word| !word.starts_with('[') && word.chars().any(char::is_uppercase));
+            casing.lower = !upper;
+            format!("the vocabulary has {} in upper case", if upper { "words" } else { "no word" })
+        });
+        let tokenizer = Self::of_text(&text, casing).map_err(|problem| Error::content(path, problem))?;
+        Ok((tokenizer, Some(format!("{} ({from})", if casing.lower { "uncased" } else { "cased" }))))
     }
 
     /// A tokenizer from the bytes of `vocab.txt`, of CLIP's merges or of `tokenizer.json`: their content tells which.
@@ -130,10 +217,11 @@ impl Tokenizer {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let problem = |problem: String| Error::content(Path::new("tokenizer"), problem);
         let text = std::str::from_utf8(bytes).map_err(|error| problem(error.to_string()))?;
-        Self::of_text(text).map_err(problem)
+        Self::of_text(text, Casing::UNCASED).map_err(problem)
     }
 
-    fn of_text(text: &str) -> std::result::Result<Self, String> {
+    fn of_text(text: &str, casing: Casing) -> std::result::Result<Self, String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim_start().starts_with('{') {
             return Self::parse(text);
         }
@@ -141,10 +229,7 @@ impl Tokenizer {
             let merges = clip::merges(text)?;
             return clip::build(Bpe { vocabulary: clip::vocabulary(&merges), merges });
         }
-        // Not `lines()`: a vocabulary may hold tokens that are themselves odd line ends, such as U+0085.
-        let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
-        let words = lines.map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect();
-        Self::of_vocabulary(words)
+        Self::of_vocabulary(words_of(text).map(str::to_owned).collect(), casing)
     }
 
     /// A `tokenizer.json`, without the padding and cutting that it may ask for: batches decide those here.
@@ -178,6 +263,11 @@ impl Tokenizer {
     /// The id that fills up short sentences.
     pub fn pad(&self) -> u32 {
         self.pad
+    }
+
+    /// The id that stands for what it does not know, if it has one.
+    pub fn unknown(&self) -> Option<u32> {
+        ["[UNK]", "<unk>"].iter().find_map(|token| self.inner.token_to_id(token))
     }
 
     /// The id of a token.
@@ -217,7 +307,19 @@ fn read(path: &Path) -> Result<String> {
     if size > LIMIT {
         return Err(Error::content(path, format!("{size} bytes; expected a vocabulary of at most {LIMIT}")));
     }
-    std::fs::read_to_string(path).map_err(Error::io(path))
+    let mut bytes = std::fs::read(path).map_err(Error::io(path))?;
+    // As OpenAI publishes its merges.
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        use std::io::Read;
+        let mut text = vec![];
+        let unpacked = flate2::read::GzDecoder::new(&bytes[..]).take(LIMIT + 1).read_to_end(&mut text);
+        unpacked.map_err(|error| Error::content(path, format!("not a readable gzip file: {error}")))?;
+        if text.len() as u64 > LIMIT {
+            return Err(Error::content(path, format!("unpacks to more than {LIMIT} bytes; expected a vocabulary")));
+        }
+        bytes = text;
+    }
+    String::from_utf8(bytes).map_err(|error| Error::content(path, format!("not UTF-8: {error}")))
 }
 
 #[cfg(test)]

@@ -59,14 +59,14 @@ pub fn calibrate<T: Tensor>(options: &Options, extension: &impl Extension, devic
     for (class, score) in calibrated.scores.iter().enumerate().skip(1) {
         let name = words.list.name(class);
         match score.is_finite() {
-            true => println!("{name:<20} {score:.3}"),
-            false => println!("{name:<20} never seen: will not be drawn"),
+            true => crate::output::say!("{name:<20} {score:.3}"),
+            false => crate::output::say!("{name:<20} never seen: will not be drawn"),
         }
     }
     let threshold = Choice::of("calibrated", &calibrated);
     let recipe = model.recipe().clone().with_threshold(&threshold);
     let head = format!("# Calibrated on {most} images of {} at {}.\n", options.data.dataset, options.data.place());
     atomic::write(&options.out, (head + &recipe.to_toml()?).as_bytes())?;
-    println!("→ {}", options.out.display());
+    crate::output::say!("→ {}", options.out.display());
     Ok(recipe)
 }

@@ -62,12 +62,17 @@ pub fn convert(options: &Options) -> Outcome {
             let own = root.join("trainval_merged.json");
             let written = context::convert(annotations.as_ref().unwrap_or(&own), root, |of| counter.one(of))?;
             counter.finish();
-            println!("{} label maps for training, {} for validation → {}", written.train, written.val, root.display());
+            crate::output::say!(
+                "{} label maps for training, {} for validation → {}",
+                written.train,
+                written.val,
+                root.display()
+            );
         }
         "coco-object" => {
             let written = coco::convert(root, |of| counter.one(of))?;
             counter.finish();
-            println!("{written} label maps → {}", root.display());
+            crate::output::say!("{written} label maps → {}", root.display());
         }
         other => {
             return Err(Failure::input("DATASET", format!("expected context or coco-object, found `{other}`")));

@@ -97,17 +97,28 @@ pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device
     let metrics = names.iter().map(metric).collect::<Outcome<Vec<_>>>()?;
     let header = serde_json::json!({
         "model": options.model.folder, "dataset": options.data.dataset, "root": options.data.place(),
-        "classes": classes.names(), "recipe": model.recipe(), "oracle": options.oracle, "metrics": names,
+        "weights": simseg::fingerprint(&options.model.folder)?,
+        "classes": (0..classes.len()).map(|class| classes.words(class)).collect::<Vec<_>>(), "recipe": model.recipe(), "oracle": options.oracle, "metrics": names,
     });
     let partial = path_of(&options.out);
-    let (mut seen, mut log) = Partial::open(&partial, &header.to_string(), options.resume, metrics.len())?;
+    let root: Vec<&Path> = options.data.root.iter().chain(&options.data.classes).map(PathBuf::as_path).collect();
+    let inside =
+        options.data.root.iter().flat_map(|root| [root.join("images"), root.join("labels")]).collect::<Vec<_>>();
+    let inputs = root.into_iter().chain(inside.iter().map(PathBuf::as_path)).chain([options.model.folder.as_path()]);
+    // A report of an earlier evaluation may be replaced, wherever it lies.
+    let outputs = [&options.out, &partial].into_iter().filter(|path| !is_report(path)).cloned();
+    crate::output::guard(&inputs.collect::<Vec<_>>(), &outputs.collect::<Vec<_>>())?;
+    let (mut seen, mut log) = Partial::open(&partial, &header, options.resume, metrics.len(), &*dataset)?;
     let words = options.model.words(&model, classes)?;
     let judge =
         Judge { model: &model, words: &words, segmenter: model.segmenter(), metrics: &metrics, given: options.oracle };
+    let log_is_whole = seen.is_empty();
+    let mut occurring = Occurring::default();
     let bar = Steps::new(options.data.dataset.clone(), 1.0, "images");
     bar.start(dataset.len() as u64, seen.len() as u64);
     judge.all(&*dataset, seen.len()..dataset.len(), &mut |image| {
-        log.add(&image.item.stem, &image.observed)?;
+        log.add(image.item, &image.observed)?;
+        occurring.see(&image.item.labels.values);
         seen.add(image.observed);
         bar.to(image.index as u64 + 1, None);
         Ok(())
@@ -117,8 +128,53 @@ pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device
     save_json(&options.out, &report)?;
     log.finish();
     print(&report, &words.list);
-    println!("→ {}", options.out.display());
+    if report.images == dataset.len() && log_is_whole {
+        occurring.notes(&words.list).iter().for_each(|line| crate::output::note!("{line}"));
+    }
+    crate::output::say!("→ {}", options.out.display());
     Ok(report)
+}
+
+/// Whether there is a report of an evaluation, or the lines of an unfinished one.
+fn is_report(path: &Path) -> bool {
+    read(path).is_ok() || (path.extension().is_some_and(|end| end == "partial") && path.is_file())
+}
+
+/// Which values occur in label maps.
+struct Occurring {
+    values: [bool; 256],
+}
+
+impl Default for Occurring {
+    fn default() -> Self {
+        Self { values: [false; 256] }
+    }
+}
+
+impl Occurring {
+    fn see(&mut self, labels: &[u8]) {
+        labels.iter().for_each(|&label| self.values[usize::from(label)] = true);
+    }
+
+    /// What looks like a mistake in the data.
+    fn notes(&self, classes: &ClassList) -> Vec<String> {
+        let missing: Vec<String> = (1..classes.len())
+            .filter(|&class| !self.values[class])
+            .map(|class| classes.name(class).to_owned())
+            .collect();
+        let ignored = self.values[usize::from(simseg_data::datasets::IGNORED)];
+        let mut notes = vec![];
+        if missing.len() == classes.len() - 1 && ignored {
+            notes.push(
+                "note: the label maps hold 0 and 255 alone, and 255 is ignored: a mask of 0 and 255 needs 1 for its class".into(),
+            );
+        }
+        if !missing.is_empty() {
+            let listed = crate::commands::import::listed(&missing);
+            notes.push(format!("note: never in the label maps, so nothing of it can be found: {listed}"));
+        }
+        notes
+    }
 }
 
 fn report<T: Tensor>(
@@ -158,20 +214,20 @@ fn print(report: &Report, classes: &ClassList) {
     let width = classes.names().iter().map(|name| name.chars().count()).max().unwrap_or(0);
     for (name, iou) in &report.per_class {
         match iou.as_f64() {
-            Some(iou) => println!("{name:<width$}  {:5.1}", 100.0 * iou),
-            None => println!("{name:<width$}      –"),
+            Some(iou) => crate::output::say!("{name:<width$}  {:5.1}", 100.0 * iou),
+            None => crate::output::say!("{name:<width$}      –"),
         }
     }
     let (low, high) = report.miou_95;
     let percent = |share: f64| 100.0 * share;
-    println!("\nmIoU {:.1}% (95%: {:.1} to {:.1})", percent(report.miou), percent(low), percent(high));
-    println!("pixel accuracy {:.1}%, {} images", percent(report.pixel_accuracy), report.images);
+    crate::output::say!("\nmIoU {:.1}% (95%: {:.1} to {:.1})", percent(report.miou), percent(low), percent(high));
+    crate::output::say!("pixel accuracy {:.1}%, {} images", percent(report.pixel_accuracy), report.images);
     for (name, value) in report.metrics.iter().filter(|(name, _)| !["miou", "pixel_accuracy"].contains(&name.as_str()))
     {
-        println!("{name} {value:.3}");
+        crate::output::say!("{name} {value:.3}");
     }
     for mistake in report.confusions.iter().take(5) {
-        println!("  {} taken for {}: {} pixels", mistake.truth, mistake.label, mistake.pixels);
+        crate::output::say!("  {} taken for {}: {} pixels", mistake.truth, mistake.label, mistake.pixels);
     }
 }
 

@@ -1,7 +1,8 @@
 //! One module per command of the program: its options as the command line has them, and what it does.
 //!
-//! [`shared`] holds the options that several commands take; [`kinds`] what the help says about names.
+//! [`shared`] holds the options that several commands take, `doubts` finds words that look the same; [`kinds`] what the help says about names.
 
+mod doubts;
 pub mod shared;
 pub mod kinds;
 pub mod run;

@@ -22,6 +22,6 @@ pub struct Options {
 /// If there is no such recipe, or a change does not fit.
 pub fn recipe(options: &Options, extension: &impl Extension) -> Outcome {
     let registry = Registry::<CpuTensor<f32>>::with(extension);
-    print!("{}", Recipe::load(&options.name, "", &options.set, &registry)?.to_toml()?);
+    crate::output::print(format_args!("{}", Recipe::load(&options.name, "", &options.set, &registry)?.to_toml()?));
     Ok(())
 }

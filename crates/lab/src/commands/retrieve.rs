@@ -4,6 +4,7 @@
 //! the share of images one of whose captions is among the `k` best; from text to image, the share of captions whose image
 //! is. Released code: images squashed to 324, the middle 288 of them cut out.
 
+use super::shared::ExifArg;
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::progress::Steps;
@@ -26,7 +27,7 @@ pub struct Options {
     /// A model directory.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// A CSV file with the columns `image` and `caption`.
+    /// A CSV or TSV file of captions: with the columns `image` and `caption`, or as Flickr8k and Flickr30k are published.
     #[arg(long, value_name = "FILE.csv")]
     pub captions: PathBuf,
     /// Where its images lie.
@@ -41,6 +42,9 @@ pub struct Options {
     /// … of which the middle of this side is seen.
     #[arg(long, default_value_t = 288)]
     pub crop: usize,
+    /// What becomes of a camera's note how it was held.
+    #[arg(long, value_enum, default_value_t)]
+    pub exif: ExifArg,
     /// What computes.
     #[command(flatten)]
     pub backend: BackendArgs,
@@ -145,7 +149,7 @@ pub fn retrieve<T: Tensor>(options: &Options, extension: &impl Extension, device
     let mut image_rows = Vec::with_capacity(names.len() * d);
     for (batch, files) in names.chunks(BATCH).enumerate() {
         let picture = |name: &String| -> Outcome<Picture> {
-            let whole = Picture::load(&options.images.join(name))?;
+            let whole = Picture::load_with(&options.images.join(name), options.exif.into())?;
             let squashed = transform::resize(&whole, options.resize, options.resize);
             Ok(transform::centre_crop(&squashed, options.crop, options.crop))
         };
@@ -169,11 +173,11 @@ pub fn retrieve<T: Tensor>(options: &Options, extension: &impl Extension, device
     let seconds = began.elapsed().as_secs_f64();
     let report = Report { image_to_text, text_to_image, images: names.len(), captions: texts.len(), seconds };
     crate::results::save_json(&options.out, &report)?;
-    println!("{} images, {} captions      R@1    R@5   R@10", report.images, report.captions);
+    crate::output::say!("{} images, {} captions      R@1    R@5   R@10", report.images, report.captions);
     for (way, r) in [("image → text", report.image_to_text), ("text → image", report.text_to_image)] {
-        println!("{way:<28} {:5.1}  {:5.1}  {:5.1}", 100.0 * r.at_1, 100.0 * r.at_5, 100.0 * r.at_10);
+        crate::output::say!("{way:<28} {:5.1}  {:5.1}  {:5.1}", 100.0 * r.at_1, 100.0 * r.at_5, 100.0 * r.at_10);
     }
-    println!("→ {}", options.out.display());
+    crate::output::say!("→ {}", options.out.display());
     Ok(report)
 }
 

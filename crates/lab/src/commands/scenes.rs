@@ -58,6 +58,6 @@ pub fn scenes(options: &Options) -> Outcome {
         work.join().map_err(|_| Failure::Machine("scenes: drawing failed".into()))?.map_err(Failure::from)
     })?;
     bar.finish();
-    println!("{count} scenes → {}", out.display());
+    crate::output::say!("{count} scenes → {}", out.display());
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! `simseg segment`: label maps for your own images and words.
 
-use super::shared::ModelArgs;
+use super::shared::{ExifArg, ModelArgs};
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use clap::Args;
 use simseg::words::class_file;
 use simseg::{Extension, Picture};
 use simseg_data::{atomic, checkpoint};
 use simseg_tensor::{Ops, Tap, Tensor};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -24,6 +25,9 @@ pub struct Options {
     /// Images: PNG, JPEG, WebP or BMP.
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
+    /// What becomes of a camera's note how it was held: label maps are those of the turned picture, or of the stored one.
+    #[arg(long, value_enum, default_value_t)]
+    pub exif: ExifArg,
     /// Where label maps go.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -41,16 +45,14 @@ pub struct Options {
 /// Segments every image.
 ///
 /// # Errors
-/// Exit 2 for anything that is wrong with the input; images before the faulty one keep their outputs.
+/// Exit 2 for anything that is wrong with the input, exit 1 if some of several images cannot be read: the others are done.
 pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
     let (mut clock, began) = (Clock::default(), Instant::now());
     let list = class_file(&options.classes)?;
-    let mut stems = HashSet::new();
-    for image in &options.images {
-        if !stems.insert(stem(image)) {
-            return Err(Failure::file(image, "another image has the same name; outputs would overwrite each other"));
-        }
-    }
+    let outputs = options.images.iter().flat_map(|image| outputs_of(&options.out, image));
+    let outputs: Vec<PathBuf> = outputs.chain(options.trace.clone()).chain(options.timings.clone()).collect();
+    let inputs = options.images.iter().chain([&options.classes, &options.model.folder]);
+    output::guard(&inputs.map(PathBuf::as_path).collect::<Vec<_>>(), &outputs)?;
     let model = clock.time("load", || options.model.open::<T>("", extension, device))?;
     atomic::folder(&options.out)?;
     let words = clock.time("text", || options.model.words(&model, list))?;
@@ -58,24 +60,35 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
     if trace.on {
         trace.see("text/classes", &words.bank.embeddings)?;
     }
+    let mut failed = vec![];
     for image in &options.images {
-        let picture = Picture::load(image)?;
+        let picture = match Picture::load_with(image, options.exif.into()) {
+            Ok(picture) => picture,
+            Err(error) if options.images.len() == 1 => return Err(error.into()),
+            // One bad image does not end a batch.
+            Err(error) => {
+                output::note!("simseg: {error}");
+                failed.push(image);
+                continue;
+            }
+        };
         let stem = stem(image);
         trace.prefix = if options.images.len() > 1 { format!("{stem}/") } else { String::new() };
         let features = clock.time("image", || model.features(std::slice::from_ref(&picture), &mut trace))?;
         let found = clock.time("refine", || model.segment_features(&picture, &features[0], &words, &mut trace))?;
         clock.time("save", || -> Outcome {
-            found.labels.save(&options.out.join(format!("{stem}.png")))?;
-            Ok(picture.overlay(&found.labels).save(&options.out.join(format!("{stem}.overlay.png")))?)
+            let [labels, overlay] = outputs_of(&options.out, image);
+            found.labels.save(&labels)?;
+            Ok(picture.overlay(&found.labels).save(&overlay)?)
         })?;
         let said = found.found.iter().map(|class| {
             format!("{} (score {:.3}, {:.0}% of the pixels)", class.name, class.score, 100.0 * class.share)
         });
         let said: Vec<String> = said.collect();
         let said = if said.is_empty() { "background only".to_owned() } else { said.join(", ") };
-        println!("{}: {said}", image.display());
+        crate::output::say!("{}: {said}", image.display());
     }
-    println!("→ {}", options.out.display());
+    crate::output::say!("→ {}", options.out.display());
     if let Some(path) = &options.trace {
         checkpoint::write_stored(path, &trace.tensors, &[])?;
     }
@@ -83,7 +96,21 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
         clock.seconds.insert("total", began.elapsed().as_secs_f64());
         crate::results::save_json(path, &clock.seconds)?;
     }
-    Ok(())
+    match failed.len() {
+        0 => Ok(()),
+        count if count == options.images.len() => Err(Failure::input("images", "none of them could be read")),
+        count => {
+            let names: Vec<String> = failed.iter().map(|image| image.display().to_string()).collect();
+            let (all, listed) = (options.images.len(), crate::commands::import::listed(&names));
+            Err(Failure::Check(format!("{count} of {all} images failed: {listed}")))
+        }
+    }
+}
+
+/// The label map and the overlay of an image.
+fn outputs_of(out: &Path, image: &Path) -> [PathBuf; 2] {
+    let stem = stem(image);
+    [out.join(format!("{stem}.png")), out.join(format!("{stem}.overlay.png"))]
 }
 
 fn stem(path: &Path) -> String {

@@ -1,11 +1,12 @@
 //! Options that several commands take, and what they lead to: a model with its recipe, classes, a data set.
 
 use crate::failure::{Failure, Outcome};
+use crate::output::note;
 use crate::progress::Steps;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use simseg::words::class_file;
 use simseg::{Cache, Choice, ClassList, Extension, Loaded, Model, Recipe, Registry, Words};
-use simseg_data::{Dataset, Source};
+use simseg_data::{Dataset, Exif, Source};
 use simseg_tensor::Tensor;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -27,6 +28,9 @@ pub struct ModelArgs {
     /// Where class embeddings are kept.
     #[command(flatten)]
     pub cache: CacheArgs,
+    /// Words that the model cannot tell apart, or that are cut, are an error instead of a note.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 impl ModelArgs {
@@ -66,7 +70,13 @@ impl ModelArgs {
         };
         let words = self.cache.choice().classes(model, &self.folder, list, &mut watch);
         bar.finish();
-        Ok(words?)
+        let words = words?;
+        let doubts = super::doubts::doubts(model, &words)?;
+        if self.strict && !doubts.is_empty() {
+            return Err(Failure::input("--strict", doubts.join("; ")));
+        }
+        doubts.iter().for_each(|line| note!("note: {line}"));
+        Ok(words)
     }
 }
 
@@ -82,6 +92,9 @@ pub struct DatasetArgs {
     /// The data set's classes in other words: a class file of the same length and order.
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
+    /// What becomes of a camera's note how it was held, in a folder of your own; published data sets stay as they are stored.
+    #[arg(long, value_enum, default_value_t)]
+    pub exif: ExifArg,
     /// How many scenes to draw, without bias.
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub count: usize,
@@ -111,6 +124,7 @@ impl DatasetArgs {
             ("scenes", Some(_)) => {
                 Err(Failure::input("--root", "scenes are drawn; `folder` reads those that were written"))
             }
+            ("folder", Some(root)) => Ok(Choice::new("folder").with("root", root).with("exif", Exif::from(self.exif))),
             (name, Some(root)) => Ok(Choice::new(name).with("root", root)),
             // Without a place: sources that need one say so, others are drawn.
             (name, None) => Ok(Choice::new(name)),
@@ -160,6 +174,25 @@ impl DatasetArgs {
         match &self.root {
             Some(root) => root.display().to_string(),
             None => format!("{} scenes of seed {}", self.count, self.seed),
+        }
+    }
+}
+
+/// What becomes of the Exif orientation of photographs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ExifArg {
+    /// They are turned as every viewer shows them.
+    #[default]
+    Apply,
+    /// They stay as they are stored.
+    Ignore,
+}
+
+impl From<ExifArg> for Exif {
+    fn from(argument: ExifArg) -> Self {
+        match argument {
+            ExifArg::Apply => Self::Apply,
+            ExifArg::Ignore => Self::Ignore,
         }
     }
 }

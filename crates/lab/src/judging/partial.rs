@@ -4,7 +4,7 @@ use super::Observations;
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use simseg_data::atomic;
+use simseg_data::{Dataset, Item, atomic};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     stem: String,
+    /// Hash of the picture and its truth.
+    content: String,
     observed: Vec<Value>,
 }
 
@@ -29,27 +31,45 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Opens it, with what an earlier session observed if that is wanted; `header` is one line that says of what.
+    /// Opens it, with what an earlier session observed if that is wanted; `header` says of what: settings, weights, words.
+    /// Images are compared by content.
     ///
     /// # Errors
-    /// If the earlier session had other settings, or the disk refuses.
-    pub fn open(path: &Path, header: &str, resume: bool, metrics: usize) -> Outcome<(Observations, Self)> {
+    /// What has changed since the earlier session, or if the disk refuses.
+    pub fn open(
+        path: &Path,
+        header: &Value,
+        resume: bool,
+        metrics: usize,
+        dataset: &dyn Dataset,
+    ) -> Outcome<(Observations, Self)> {
         let old = if resume && path.exists() {
             std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?
         } else {
             String::new()
         };
         let mut lines = old.lines();
-        let mut kept = vec![header.to_owned()];
+        let mut kept = vec![header.to_string()];
         let mut observations = Observations::new(metrics);
-        if lines.next().is_some_and(|first| first != header) {
-            return Err(Failure::file(path, "was made with other settings; leave out --resume to start over"));
+        if let Some(first) = lines.next().filter(|first| **first != kept[0]) {
+            let what = changed(first, header);
+            return Err(Failure::file(path, format!("was made with {what}; leave out --resume to start over")));
         }
         for line in lines {
             // A line cut short by a kill ends what is kept.
             let Ok(parsed) = serde_json::from_str::<Line>(line) else { break };
             if parsed.observed.len() != metrics {
                 return Err(Failure::file(path, format!("expected {metrics} observations a line")));
+            }
+            let index = kept.len() - 1;
+            let same = index < dataset.len() && {
+                let item = dataset.item(index)?;
+                (item.stem == parsed.stem) && content(&item) == parsed.content
+            };
+            if !same {
+                let text =
+                    format!("image {} (`{}`) is another now; leave out --resume to start over", index + 1, parsed.stem);
+                return Err(Failure::file(path, text));
             }
             observations.add(parsed.observed);
             kept.push(line.to_owned());
@@ -66,8 +86,9 @@ impl Partial {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn add(&mut self, stem: &str, observed: &[Value]) -> Outcome {
-        let line = serde_json::to_string(&Line { stem: stem.to_owned(), observed: observed.to_vec() });
+    pub fn add(&mut self, item: &Item, observed: &[Value]) -> Outcome {
+        let (stem, content) = (item.stem.clone(), content(item));
+        let line = serde_json::to_string(&Line { stem, content, observed: observed.to_vec() });
         let line = line.map_err(|error| Failure::file(&self.path, error))?;
         writeln!(self.file, "{line}").map_err(|error| Failure::file(&self.path, error))
     }
@@ -76,4 +97,25 @@ impl Partial {
     pub fn finish(self) {
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Which settings differ from an earlier header.
+fn changed(earlier: &str, header: &Value) -> String {
+    let earlier: Value = serde_json::from_str(earlier).unwrap_or_default();
+    let names = header.as_object().into_iter().flat_map(|all| all.keys());
+    let differing: Vec<&str> = names.filter(|name| earlier.get(name) != header.get(name)).map(String::as_str).collect();
+    match differing.is_empty() {
+        true => "other settings".into(),
+        false => format!("another {}", differing.join(", ")),
+    }
+}
+
+/// Hash of what is judged: the pixels and their truth.
+fn content(item: &Item) -> String {
+    let mut hash = simseg::hash::Hasher::new();
+    for length in [item.picture.width, item.picture.height, item.labels.width, item.labels.height] {
+        hash.update(&(length as u64).to_le_bytes());
+    }
+    hash.update(&item.picture.rgb).update(&item.labels.values);
+    hash.finalize().to_hex()[..32].to_owned()
 }

@@ -118,6 +118,9 @@ impl Architecture for ClipConfig {
     fn positions(&self) -> usize {
         self.text.positions
     }
+    fn context_length(&self) -> usize {
+        self.text.positions
+    }
     fn projection(&self) -> usize {
         self.projection
     }

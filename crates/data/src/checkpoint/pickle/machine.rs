@@ -3,7 +3,7 @@
 //! Work and memory are bounded by the length of the program: an opcode makes at most one value, and what is copied again and
 //! again (a tensor's shape, a storage's name) is short.
 
-use super::{Class, Element, Id, Storage, Tensor, Value};
+use super::{Class, Id, Storage, Tensor, Value, names};
 use std::collections::HashMap;
 
 /// Most values that are read: a checkpoint with its optimiser has some ten per tensor.
@@ -20,13 +20,22 @@ pub(super) struct Machine<'a> {
     /// Heights of the stack where marks were set.
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
+    /// Whether modules of TorchScript are read.
+    script: bool,
+    /// Entries that were copied from lists to dictionaries.
+    copied: usize,
 }
 
 type Step<T = ()> = Result<T, String>;
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new() }
+    pub(super) fn new(bytes: &'a [u8], script: bool) -> Self {
+        Self { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new(), script, copied: 0 }
+    }
+
+    /// How many bytes were read.
+    pub(super) fn position(&self) -> usize {
+        self.at
     }
 
     pub(super) fn run(&mut self) -> Step<Id> {
@@ -50,7 +59,21 @@ impl<'a> Machine<'a> {
                     let value = i32::from_le_bytes(self.array()?);
                     self.push(Value::Int(value.into()));
                 }
-                0x8a => self.long()?,
+                0x8a => self.long(1)?,
+                0x8b => self.long(4)?,
+                b'I' | b'L' => {
+                    let line = self.line()?;
+                    self.push(match line.trim_end_matches('L') {
+                        "00" => Value::Bool(false),
+                        "01" => Value::Bool(true),
+                        digits => digits.parse().map_or(Value::Object(None), Value::Int),
+                    });
+                }
+                b'F' => {
+                    let line = self.line()?;
+                    let value = line.parse().map_err(|_| "a real number that is none")?;
+                    self.push(Value::Float(value));
+                }
                 b'G' => {
                     let value = f64::from_be_bytes(self.array()?);
                     self.push(Value::Float(value));
@@ -58,17 +81,38 @@ impl<'a> Machine<'a> {
                 0x8c => self.text(1)?,
                 b'X' => self.text(4)?,
                 0x8d => self.text(8)?,
+                b'V' => {
+                    let line = self.line()?;
+                    self.push(Value::Text(line));
+                }
+                // Strings of Python 2; PyTorch's names are ASCII.
+                b'S' => {
+                    let line = self.line()?;
+                    self.push(Value::Text(line.trim_matches(['\'', '"']).to_owned()));
+                }
+                b'U' => self.old_text(1)?,
+                b'T' => self.old_text(4)?,
                 b'C' => self.blob(1)?,
                 b'B' => self.blob(4)?,
-                0x8e => self.blob(8)?,
+                0x8e | 0x96 => self.blob(8)?,
 
                 b'(' => self.marks.push(self.stack.len()),
-                b']' => self.push(Value::List(vec![])),
+                // A set is a list whose items Python keeps apart.
+                b']' | 0x8f => self.push(Value::List(vec![])),
                 b'}' => self.push(Value::Dict(vec![])),
                 b')' => self.push(Value::Tuple(vec![])),
-                b't' => {
+                b't' | 0x91 => {
                     let items = self.since_mark()?;
                     self.push(Value::Tuple(items));
+                }
+                b'l' => {
+                    let items = self.since_mark()?;
+                    self.push(Value::List(items));
+                }
+                b'd' => {
+                    let items = self.since_mark()?;
+                    self.push(Value::Dict(vec![]));
+                    self.insert(items)?;
                 }
                 0x85..=0x87 => {
                     let first = self.stack.len().checked_sub(usize::from(opcode) - 0x84).ok_or("a tuple of too few")?;
@@ -79,7 +123,7 @@ impl<'a> Machine<'a> {
                     let item = self.pop()?;
                     self.append(vec![item])?;
                 }
-                b'e' => {
+                b'e' | 0x90 => {
                     let items = self.since_mark()?;
                     self.append(items)?;
                 }
@@ -92,11 +136,30 @@ impl<'a> Machine<'a> {
                     self.insert(items)?;
                 }
 
+                b'0' => {
+                    self.pop()?;
+                }
+                b'1' => {
+                    self.since_mark()?;
+                }
+                b'2' => {
+                    let top = self.top()?;
+                    self.stack.push(top);
+                }
+
                 b'q' => self.remember(1)?,
                 b'r' => self.remember(4)?,
                 0x94 => {
                     let top = self.top()?;
                     self.memo.insert(self.memo.len(), top);
+                }
+                b'p' => {
+                    let (place, top) = (self.place()?, self.top()?);
+                    self.memo.insert(place, top);
+                }
+                b'g' => {
+                    let place = self.place()?;
+                    self.recalled(place)?;
                 }
                 b'h' => self.recall(1)?,
                 b'j' => self.recall(4)?,
@@ -118,7 +181,32 @@ impl<'a> Machine<'a> {
                     let storage = self.storage(id)?;
                     self.push(Value::Storage(Box::new(storage)));
                 }
-                b'R' => self.call()?,
+                // Reduce and new object: a class or function with its arguments.
+                b'R' | 0x81 => {
+                    let (arguments, function) = (self.pop()?, self.pop()?);
+                    self.call(function, arguments)?;
+                }
+                0x92 => {
+                    let (_named, arguments, function) = (self.pop()?, self.pop()?, self.pop()?);
+                    self.call(function, arguments)?;
+                }
+                b'o' => {
+                    let mut items = self.since_mark()?;
+                    if items.is_empty() {
+                        return Err("an object without a class".into());
+                    }
+                    let function = items.remove(0);
+                    let arguments = self.hold(Value::Tuple(items));
+                    self.call(function, arguments)?;
+                }
+                b'i' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    let items = self.since_mark()?;
+                    self.name(&module, &name)?;
+                    let function = self.pop()?;
+                    let arguments = self.hold(Value::Tuple(items));
+                    self.call(function, arguments)?;
+                }
                 b'b' => self.build()?,
                 other => {
                     let place = self.at - 1;
@@ -162,9 +250,14 @@ impl<'a> Machine<'a> {
     }
 
     // ---- values ----------------------------------------------------------------------------------------------
-    fn push(&mut self, value: Value) {
-        self.stack.push(self.values.len());
+    fn hold(&mut self, value: Value) -> Id {
         self.values.push(value);
+        self.values.len() - 1
+    }
+
+    fn push(&mut self, value: Value) {
+        let id = self.hold(value);
+        self.stack.push(id);
     }
 
     fn pop(&mut self) -> Step<Id> {
@@ -192,11 +285,12 @@ impl<'a> Machine<'a> {
     }
 
     /// Two's complement of any length.
-    fn long(&mut self) -> Step {
-        let length = self.number(1)?;
+    fn long(&mut self, length_bytes: usize) -> Step {
+        let length = self.number(length_bytes)?;
         let bytes = self.take(length)?;
         if bytes.len() > 8 {
-            return Err("a whole number of more than 64 bits".into());
+            self.push(Value::Object(None));
+            return Ok(());
         }
         let fill = if bytes.last().is_some_and(|&last| last >= 0x80) { 0xff } else { 0 };
         let mut whole = [fill; 8];
@@ -208,6 +302,13 @@ impl<'a> Machine<'a> {
     fn text(&mut self, length_bytes: usize) -> Step {
         let length = self.number(length_bytes)?;
         let text = std::str::from_utf8(self.take(length)?).map_err(|_| "a string that is not UTF-8")?.to_owned();
+        self.push(Value::Text(text));
+        Ok(())
+    }
+
+    fn old_text(&mut self, length_bytes: usize) -> Step {
+        let length = self.number(length_bytes)?;
+        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
         self.push(Value::Text(text));
         Ok(())
     }
@@ -227,6 +328,15 @@ impl<'a> Machine<'a> {
 
     fn recall(&mut self, bytes: usize) -> Step {
         let place = self.number(bytes)?;
+        self.recalled(place)
+    }
+
+    /// A place in the memo, as protocol 0 writes it.
+    fn place(&mut self) -> Step<usize> {
+        self.line()?.parse().map_err(|_| "a place that is no number".into())
+    }
+
+    fn recalled(&mut self, place: usize) -> Step {
         let id = *self.memo.get(&place).ok_or("a value that was never remembered")?;
         self.stack.push(id);
         Ok(())
@@ -236,6 +346,7 @@ impl<'a> Machine<'a> {
         let list = self.top()?;
         match &mut self.values[list] {
             Value::List(list) => list.extend(items),
+            Value::Object(_) => {}
             _ => return Err("items for what is no list".into()),
         }
         Ok(())
@@ -248,39 +359,27 @@ impl<'a> Machine<'a> {
                 entries.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }
+            Value::Object(_) => Ok(()),
             _ => Err("entries for what is no dictionary".into()),
         }
     }
 
     // ---- names and calls -------------------------------------------------------------------------------------
     fn name(&mut self, module: &str, name: &str) -> Step {
-        let class = match (module, name) {
-            ("collections", "OrderedDict") => Class::OrderedDict,
-            ("torch", "Size") => Class::Size,
-            ("torch._utils", "_rebuild_tensor_v2") => Class::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Class::RebuildParameter,
-            ("torch", storage) => Class::Storage(match storage {
-                "DoubleStorage" => Element::F64,
-                "FloatStorage" => Element::F32,
-                "HalfStorage" => Element::F16,
-                "BFloat16Storage" => Element::Bf16,
-                "LongStorage" => Element::Whole(8),
-                "IntStorage" => Element::Whole(4),
-                "ShortStorage" => Element::Whole(2),
-                "CharStorage" | "ByteStorage" | "BoolStorage" => Element::Whole(1),
-                _ => return Err(refused(module, name)),
-            }),
-            _ => return Err(refused(module, name)),
-        };
+        let class = names::class(module, name, self.script).ok_or_else(|| refused(module, name))?;
         self.push(Value::Class(class));
         Ok(())
     }
 
-    /// `('storage', class, key, device, count)`
+    /// `('storage', class, key, device, count)`; before PyTorch 1.6 also of what it is a view, if of anything.
     fn storage(&self, id: Id) -> Step<Storage> {
         let shape = || "a reference that is no storage".to_owned();
         let Value::Tuple(parts) = &self.values[id] else { return Err(shape()) };
-        let &[kind, class, key, _, count] = &parts[..] else { return Err(shape()) };
+        let (kind, class, key, count) = match parts[..] {
+            [kind, class, key, _, count] => (kind, class, key, count),
+            [kind, class, key, _, count, view] if self.values[view] == Value::None => (kind, class, key, count),
+            _ => return Err(shape()),
+        };
         match [kind, class, key, count].map(|part| &self.values[part]) {
             [Value::Text(kind), &Value::Class(Class::Storage(element)), Value::Text(key), &Value::Int(count)]
                 if kind == "storage" && key.len() <= SHORT =>
@@ -291,28 +390,45 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn call(&mut self) -> Step {
-        let (arguments, function) = (self.pop()?, self.pop()?);
+    /// Calls what is known, which makes a value of its arguments or hands one of them on; copies nothing.
+    fn call(&mut self, function: Id, arguments: Id) -> Step {
         let (Value::Class(class), Value::Tuple(arguments)) = (&self.values[function], &self.values[arguments]) else {
             return Err("a call of what is no function".into());
         };
-        let value = match (class, &arguments[..]) {
-            (Class::OrderedDict, []) => Value::Dict(vec![]),
-            (Class::Size, &[items]) => match &self.values[items] {
-                Value::Tuple(items) | Value::List(items) if items.len() <= SHORT => Value::Tuple(items.clone()),
-                _ => return Err("a size of what is no short tuple".into()),
-            },
+        let first = arguments.first().map(|&id| (id, &self.values[id]));
+        let value = match (class, &arguments[..], first) {
+            (Class::Dict, _, Some((id, Value::Dict(_)))) => return self.hand_on(id),
+            // Python 2 made ordered dictionaries of lists of pairs: copied, so short work only while nothing is copied twice.
+            (Class::Dict, _, Some((_, Value::List(pairs)))) => {
+                self.copied += pairs.len();
+                if self.copied > MOST {
+                    return Err(format!("more than {MOST} values"));
+                }
+                let pair = |&id: &Id| match self.values[id] {
+                    Value::List(ref pair) | Value::Tuple(ref pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
+                    _ => Err("a dictionary of what are no pairs".to_owned()),
+                };
+                Value::Dict(pairs.iter().map(pair).collect::<Step<_>>()?)
+            }
+            (Class::Dict, ..) => Value::Dict(vec![]),
+            (Class::Sequence, _, Some((id, Value::Tuple(_) | Value::List(_)))) => return self.hand_on(id),
+            (Class::Sequence, ..) => Value::List(vec![]),
+            (Class::Text, _, Some((id, Value::Text(_)))) => return self.hand_on(id),
             // Whether it wants a gradient, and its hooks, are of no use here.
-            (Class::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
+            (Class::RebuildTensor, &[storage, offset, shape, strides, ..], _) => {
                 Value::Tensor(Box::new(self.tensor(storage, offset, shape, strides)?))
             }
-            (Class::RebuildParameter, &[data, ..]) => match &self.values[data] {
-                Value::Tensor(tensor) => Value::Tensor(tensor.clone()),
-                _ => return Err("a parameter without a tensor".into()),
-            },
+            (Class::RebuildParameter, _, Some((id, Value::Tensor(_)))) => return self.hand_on(id),
+            (Class::RebuildParameter, ..) => return Err("a parameter without a tensor".into()),
+            (Class::Plain | Class::Text, ..) => Value::Object(None),
             _ => return Err(format!("a call of {class:?} with {} arguments", arguments.len())),
         };
         self.push(value);
+        Ok(())
+    }
+
+    fn hand_on(&mut self, id: Id) -> Step {
+        self.stack.push(id);
         Ok(())
     }
 
@@ -335,17 +451,22 @@ impl<'a> Machine<'a> {
         Ok(Tensor { storage: (**storage).clone(), offset, shape, strides })
     }
 
-    /// A dictionary's own attributes (PyTorch leaves `_metadata` on a state dict): of no use here.
+    /// Attributes: PyTorch leaves `_metadata` on a state dict; those of a module are its parameters and parts.
     fn build(&mut self) -> Step {
-        self.pop()?;
-        match self.values[self.top()?] {
-            Value::Dict(_) => Ok(()),
-            _ => Err("attributes for what is no dictionary".into()),
+        let state = self.pop()?;
+        let object = self.top()?;
+        match &mut self.values[object] {
+            Value::Object(held) => *held = Some(state),
+            Value::Dict(_) | Value::List(_) | Value::Tensor(_) => {}
+            _ => return Err("attributes for what has none".into()),
         }
+        Ok(())
     }
 }
 
 fn refused(module: &str, name: &str) -> String {
     let shown: String = format!("{module}.{name}").chars().filter(|c| !c.is_control()).take(80).collect();
-    format!("the pickle asks for `{shown}`; only tensors and plain containers are read, nothing was executed")
+    format!(
+        "the pickle asks for `{shown}`; only tensors, plain containers and harmless objects are read, nothing was executed"
+    )
 }

@@ -3,7 +3,7 @@
 //! Everything shown is a tensor that the segmenter showed to a tap on its way; nothing is computed twice, except which patches
 //! each channel is pooled from (step 2), which pooling does not keep.
 
-use super::shared::ModelArgs;
+use super::shared::{ExifArg, ModelArgs};
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::results::samples::heat;
@@ -35,6 +35,9 @@ pub struct Options {
     /// Where the page goes.
     #[arg(long, value_name = "FILE.html")]
     pub out: PathBuf,
+    /// What becomes of a camera's note how it was held.
+    #[arg(long, value_enum, default_value_t)]
+    pub exif: ExifArg,
     /// What computes.
     #[command(flatten)]
     pub backend: BackendArgs,
@@ -115,7 +118,7 @@ struct Found {
 /// Exit 2 for bad input.
 pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
     let classes = class_file(&options.classes)?;
-    let picture = Picture::load(&options.image)?;
+    let picture = Picture::load_with(&options.image, options.exif.into())?;
     let model = options.model.open::<T>("", extension, device)?;
     let words = options.model.words(&model, classes)?;
     let classes = &words.list;
@@ -177,7 +180,7 @@ pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device:
         atomic::folder(folder)?;
     }
     atomic::write(&options.out, text.as_bytes())?;
-    println!("→ {}", options.out.display());
+    crate::output::say!("→ {}", options.out.display());
     Ok(())
 }
 

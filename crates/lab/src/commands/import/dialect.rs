@@ -7,7 +7,8 @@
 //! | Hugging Face CLIP | `vision_model.*`, q, k and v apart | `text_model.*` |
 //! | timm and BERT, two files | `blocks.*` | `[bert.]encoder.layer.*` |
 
-use super::shapes::{Files, heads};
+use super::described::Family;
+use super::shapes::Files;
 use super::{Found, Options};
 use crate::failure::Outcome;
 use simseg_model::ModelConfig;
@@ -96,34 +97,40 @@ impl Dialect {
             Self::SimSeg => {
                 let [projection, _] = files.dims("image_projection.linear.weight")?;
                 let name = |rest: &str| format!("{IMAGE}{rest}");
-                let image = files.vit(&name("patch_embed.proj.weight"), &name("pos_embed"), &name("blocks"))?;
-                Found::SimSeg(ModelConfig { image, text: files.bert(TEXT)?, projection, temperature })
+                let usual = Some("as both released models have");
+                let names = [name("patch_embed.proj.weight"), name("pos_embed"), name("blocks")];
+                let image = files.vit(names.each_ref().map(String::as_str), usual)?;
+                Found::SimSeg(ModelConfig { image, text: files.bert(TEXT, usual)?, projection, temperature })
             }
             Self::Parts => {
-                let image = files.vit("patch_embed.proj.weight", "pos_embed", "blocks")?;
-                let text = files.bert(bert_prefix(files))?;
+                let image = files.vit(["patch_embed.proj.weight", "pos_embed", "blocks"], None)?;
+                let text = files.bert(bert_prefix(files), None)?;
                 Found::SimSeg(ModelConfig { image, text, projection: options.projection, temperature })
             }
             Self::OpenAi => {
                 let kernel = "visual.conv1.weight";
-                let image = files.vit(kernel, "visual.positional_embedding", "visual.transformer.resblocks")?;
+                let image = files.vit([kernel, "visual.positional_embedding", "visual.transformer.resblocks"], None)?;
                 let [vocabulary, width] = files.dims("token_embedding.weight")?;
                 let [positions, _] = files.dims("positional_embedding")?;
                 let [_, projection] = files.dims("text_projection")?;
                 let depth = files.count("transformer.resblocks");
-                let text = ClipTextConfig { vocabulary, positions, width, depth, heads: heads(width) };
-                Found::Clip(ClipConfig { image, text, projection, gelu: options.gelu.into() })
+                let heads = files.described.heads(Family::ClipText, width, depth, None)?;
+                let text = ClipTextConfig { vocabulary, positions, width, depth, heads };
+                let gelu = files.described.gelu(options.gelu.map(Into::into))?;
+                Found::Clip(ClipConfig { image, text, projection, gelu })
             }
             Self::HuggingFaceClip => {
                 let kernel = "vision_model.embeddings.patch_embedding.weight";
                 let positions = "vision_model.embeddings.position_embedding.weight";
-                let image = files.vit(kernel, positions, "vision_model.encoder.layers")?;
+                let image = files.vit([kernel, positions, "vision_model.encoder.layers"], None)?;
                 let [vocabulary, width] = files.dims("text_model.embeddings.token_embedding.weight")?;
                 let [positions, _] = files.dims("text_model.embeddings.position_embedding.weight")?;
                 let [projection, _] = files.dims("text_projection.weight")?;
                 let depth = files.count("text_model.encoder.layers");
-                let text = ClipTextConfig { vocabulary, positions, width, depth, heads: heads(width) };
-                Found::Clip(ClipConfig { image, text, projection, gelu: options.gelu.into() })
+                let heads = files.described.heads(Family::ClipText, width, depth, None)?;
+                let text = ClipTextConfig { vocabulary, positions, width, depth, heads };
+                let gelu = files.described.gelu(options.gelu.map(Into::into))?;
+                Found::Clip(ClipConfig { image, text, projection, gelu })
             }
         };
         network.architecture().check().map_err(|error| files.problem(error.to_string()))?;

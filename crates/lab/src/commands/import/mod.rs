@@ -2,30 +2,34 @@
 //!
 //! 1. A [`Dialect`](dialect::Dialect) recognises the names: SimSeg's released ones, OpenAI's CLIP as OpenAI, open_clip or
 //!    Hugging Face write it, or timm's ViT beside Hugging Face's BERT.
-//! 2. The architecture follows from shapes ([`shapes`]).
+//! 2. The architecture follows from shapes ([`shapes`]) and from what the checkpoint says of itself ([`described`]).
 //! 3. Every parameter of that architecture gets its source and every tensor its use, or nothing is written ([`plan`]).
 //! 4. Values go from the mapped file to the new one, tensor by tensor.
 
+pub mod described;
 pub mod dialect;
 pub mod plan;
+mod replacement;
 pub mod shapes;
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
 use plan::Plan;
+use replacement::Replacement;
 use shapes::Files;
 use simseg::{Choice, ModelDescription};
+use simseg_data::Tokenizer;
 use simseg_data::checkpoint::{self, Checkpoint};
-use simseg_data::{Tokenizer, atomic};
 use simseg_model::clip::{ClipConfig, Gelu};
 use simseg_model::pool::{LodaConfig, Padding};
 use simseg_model::{Architecture, ModelConfig};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the command line says.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// A .pth or .safetensors file.
+    /// A .pth or .safetensors file, the index of one in parts (….index.json), or a folder that holds one, as hubs have it.
+    /// A config.json or open_clip_config.json beside it is read.
     pub checkpoint: PathBuf,
     /// vocab.txt, tokenizer.json, CLIP's bpe_simple_vocab_16e6.txt, or a folder with vocab.json and merges.txt.
     #[arg(long, value_name = "FILE")]
@@ -45,9 +49,17 @@ pub struct Options {
     /// How features are pooled: loda, dense or holistic [default: loda; holistic for CLIP].
     #[arg(long)]
     pub aligner: Option<String>,
-    /// CLIP's GELU, which weights do not tell: OpenAI's is quick, most of open_clip's exact.
-    #[arg(long, value_enum, default_value_t = GeluArg::Quick)]
-    pub gelu: GeluArg,
+    /// Attention heads, which weights do not tell: of both towers, or IMAGE,TEXT [default: the config.json's; those of
+    /// published sizes].
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub heads: Vec<usize>,
+    /// Upper and lower case are told apart [default: what tokenizer_config.json says, or whether the vocabulary has upper case].
+    #[arg(long)]
+    pub cased: bool,
+    /// CLIP's GELU, which weights do not tell: OpenAI's is quick, most of open_clip's exact [default: the config.json's; else
+    /// quick].
+    #[arg(long, value_enum)]
+    pub gelu: Option<GeluArg>,
 }
 
 /// CLIP's two GELUs.
@@ -98,11 +110,16 @@ impl Found {
 /// Imports.
 ///
 /// # Errors
-/// Exit 2 with one line that says what is missing, left over or misshapen; nothing is written then.
+/// Exit 2 with one line that says what is missing, left over or misshapen, or why the folder cannot be used; nothing is written
+/// then.
 pub fn import(options: &Options) -> Outcome {
-    let paths = std::iter::once(&options.checkpoint).chain(&options.text);
-    let files = Files::new(paths.map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?)?;
-    let tokenizer = Tokenizer::load(&options.vocab)?;
+    let given: Vec<&Path> =
+        std::iter::once(&options.checkpoint).chain(&options.text).map(std::path::PathBuf::as_path).collect();
+    let described = described::Described::beside(&given, &options.heads)?;
+    let parts = given.iter().map(|path| checkpoint::parts(path)).collect::<Result<Vec<_>, _>>()?;
+    let open = parts.iter().flatten().map(|part| Checkpoint::open(part));
+    let files = Files::new(open.collect::<Result<_, _>>()?, described)?;
+    let (tokenizer, casing) = Tokenizer::import(&options.vocab, options.cased.then_some(true))?;
     let plan = Plan::make(&files, options)?;
     let description = ModelDescription { model: plan.network.choice(), aligner: aligner(options, &plan.network)? };
     let (words, rows) = (tokenizer.vocabulary(), plan.network.architecture().vocabulary());
@@ -113,13 +130,13 @@ pub fn import(options: &Options) -> Outcome {
     }
     plan.check_values(&files)?;
 
-    atomic::folder(&options.out)?;
+    let folder = Replacement::of(&options.out, &[&given[..], &[&options.vocab]].concat())?;
     let stored: Vec<_> = plan.parameters.iter().map(|parameter| parameter.stored(&files, options.seed)).collect();
-    checkpoint::write_stored(&options.out.join("model.safetensors"), &stored, &[])?;
-    tokenizer.save(&options.out)?;
-    // Last: a folder without it is no model directory yet.
-    description.write(&options.out)?;
-    report(options, &files, &plan, words);
+    checkpoint::write_stored(&folder.path().join("model.safetensors"), &stored, &[])?;
+    tokenizer.save(folder.path())?;
+    description.write(folder.path())?;
+    folder.takes_the_name()?;
+    report(options, &files, &plan, words, casing.as_deref());
     Ok(())
 }
 
@@ -146,10 +163,10 @@ fn aligner(options: &Options, network: &Found) -> Outcome<Choice> {
 }
 
 /// Says what became of everything.
-fn report(options: &Options, files: &Files, plan: &Plan, words: usize) {
+fn report(options: &Options, files: &Files, plan: &Plan, words: usize, casing: Option<&str>) {
     let values: usize = plan.parameters.iter().map(|p| p.shape.iter().product::<usize>()).sum();
     let (count, millions) = (plan.parameters.len(), values as f64 / 1e6);
-    println!("{}: {count} parameters, {millions:.1} million values", plan.dialect);
+    crate::output::say!("{}: {count} parameters, {millions:.1} million values", plan.dialect);
     let (image, text) = match &plan.network {
         Found::SimSeg(ModelConfig { image, text, .. }) => {
             (image, Tower::new("BERT", text.width, text.depth, text.heads))
@@ -157,28 +174,31 @@ fn report(options: &Options, files: &Files, plan: &Plan, words: usize) {
         Found::Clip(ClipConfig { image, text, .. }) => (image, Tower::new("CLIP", text.width, text.depth, text.heads)),
     };
     let grid = image.image_size / image.patch;
-    println!(
+    crate::output::say!(
         "  image  {}; {grid}×{grid} patches of {}",
         Tower::new("ViT", image.width, image.depth, image.heads),
         image.patch
     );
-    println!("  text   {text}; {words} tokens");
-    println!("  both   projected to {} channels", plan.network.architecture().projection());
+    crate::output::say!("  text   {text}; {words} tokens");
+    crate::output::say!("  both   projected to {} channels", plan.network.architecture().projection());
+    for note in files.described.notes().into_iter().chain(casing.map(|casing| format!("words: {casing}"))) {
+        crate::output::say!("  {note}");
+    }
     if plan.network.architecture().vocabulary() > words {
         let spare = plan.network.architecture().vocabulary() - words;
-        println!("  note   the embeddings have {spare} rows more than the vocabulary has tokens");
+        crate::output::say!("  note   the embeddings have {spare} rows more than the vocabulary has tokens");
     }
     let fresh: Vec<&str> = plan.parameters.iter().filter(|p| p.is_fresh()).map(|p| p.name.as_str()).collect();
     if !fresh.is_empty() {
-        println!("  fresh  {} (seed {})", fresh.join(", "), options.seed);
+        crate::output::say!("  fresh  {} (seed {})", fresh.join(", "), options.seed);
     }
     for (name, why) in &plan.unused {
-        println!("  unused {name}: {why}");
+        crate::output::say!("  unused {name}: {why}");
     }
     for name in files.beside() {
-        println!("  unused {name}: beside the state dict");
+        crate::output::say!("  unused {name}: beside the state dict");
     }
-    println!("→ {}", options.out.display());
+    crate::output::say!("→ {}", options.out.display());
 }
 
 /// A tower in one line.

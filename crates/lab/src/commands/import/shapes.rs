@@ -1,8 +1,8 @@
 //! Names and shapes of one checkpoint or two, and the architecture that follows from them.
 //!
-//! Widths, depths, patches, grids and vocabularies are shapes; only the number of heads is not: all published models of
-//! these families have heads of 64 channels (`docs/paper.md`, "Networks and checkpoint names").
+//! Widths, depths, patches, grids and vocabularies are shapes; the number of heads and CLIP's GELU are not ([`Described`]).
 
+use super::described::{Described, Family};
 use crate::failure::{Failure, Outcome};
 use simseg_data::checkpoint::Checkpoint;
 use simseg_model::bert::BertConfig;
@@ -16,6 +16,8 @@ pub struct Files {
     list: Vec<Checkpoint>,
     /// Name → number of its file.
     names: BTreeMap<String, usize>,
+    /// What is known beside shapes.
+    pub described: Described,
 }
 
 impl Files {
@@ -23,7 +25,7 @@ impl Files {
     ///
     /// # Errors
     /// If two of them hold the same name.
-    pub fn new(list: Vec<Checkpoint>) -> Outcome<Self> {
+    pub fn new(list: Vec<Checkpoint>, described: Described) -> Outcome<Self> {
         let mut names = BTreeMap::new();
         for (number, file) in list.iter().enumerate() {
             for name in file.names() {
@@ -32,7 +34,7 @@ impl Files {
                 }
             }
         }
-        Ok(Self { list, names })
+        Ok(Self { list, names, described })
     }
 
     /// The first file, which errors are about.
@@ -101,11 +103,11 @@ impl Files {
         self.names().filter_map(number).collect::<BTreeSet<_>>().len()
     }
 
-    /// The image tower: names of its patch kernel `[d, 3, p, p]`, its positions `[.., 1+g·g, d]` and its list of blocks.
+    /// The image tower, and why its heads may be those of 64 channels: names of its patch kernel `[d, 3, p, p]`, its positions `[.., 1+g·g, d]` and its list of blocks.
     ///
     /// # Errors
     /// If one is missing or has an impossible shape.
-    pub fn vit(&self, kernel: &str, positions: &str, blocks: &str) -> Outcome<VitConfig> {
+    pub fn vit(&self, [kernel, positions, blocks]: [&str; 3], usual: Option<&str>) -> Outcome<VitConfig> {
         let [width, _, patch, _] = self.dims(kernel)?;
         let rows = match self.shape(positions) {
             Some(&[rows, _] | &[1, rows, _]) => rows,
@@ -121,25 +123,27 @@ impl Files {
             return Err(self.problem(expected));
         }
         let image_size = grid.checked_mul(patch).ok_or_else(|| self.problem("impossible patches".into()))?;
-        Ok(VitConfig { image_size, patch, width, depth: self.count(blocks), heads: heads(width) })
+        let depth = self.count(blocks);
+        let heads = self.described.heads(Family::Vit, width, depth, usual)?;
+        Ok(VitConfig { image_size, patch, width, depth, heads })
     }
 
     /// BERT below a prefix.
     ///
     /// # Errors
-    /// If a table is missing or has an impossible shape.
-    pub fn bert(&self, prefix: &str) -> Outcome<BertConfig> {
+    /// If a table is missing or has an impossible shape, or is RoBERTa's.
+    pub fn bert(&self, prefix: &str, usual: Option<&str>) -> Outcome<BertConfig> {
         let table = |what: &str| self.dims::<2>(&format!("{prefix}embeddings.{what}.weight"));
         let [vocabulary, width] = table("word_embeddings")?;
         let [positions, _] = table("position_embeddings")?;
         let [types, _] = table("token_type_embeddings")?;
+        if types == 1 {
+            let text = "one row of token types, as RoBERTa and its kin have: their positions begin at 2, their tokens are others; expected BERT";
+            return Err(self.problem(text.into()));
+        }
         let [intermediate, _] = self.dims(&format!("{prefix}encoder.layer.0.intermediate.dense.weight"))?;
         let depth = self.count(&format!("{prefix}encoder.layer"));
-        Ok(BertConfig { vocabulary, positions, types, width, intermediate, depth, heads: heads(width) })
+        let heads = self.described.heads(Family::Bert, width, depth, usual)?;
+        Ok(BertConfig { vocabulary, positions, types, width, intermediate, depth, heads })
     }
-}
-
-/// Heads of 64 channels; narrower models have one.
-pub fn heads(width: usize) -> usize {
-    (width / 64).max(1)
 }

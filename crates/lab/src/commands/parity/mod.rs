@@ -92,7 +92,7 @@ pub fn parity<R: Tensor, O: Tensor, N: Differentiable>(
     rows.extend(layers::<R, O>(&probe, reference, other)?);
     rows.extend(training::<R, N>(&probe, reference, native)?);
     let report = Report::new(&format!("{} on {}", options.against, options.device), rows, finding.as_ref());
-    print!("{report}");
+    crate::output::print(format_args!("{report}"));
     if let Some(path) = &options.json {
         report.save(path)?;
     }
