@@ -171,7 +171,7 @@ impl Occurring {
         }
         if !missing.is_empty() {
             let listed = crate::commands::import::listed(&missing);
-            notes.push(format!("note: never in the label maps, so nothing of it can be found: {listed}"));
+            notes.push(format!("note: never in the label maps, so its IoU is 0 or none: {listed}"));
         }
         notes
     }
