@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// The endings of files that count as pictures.
 const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 
+/// Largest class file that is read.
+const CLASSES: u64 = 1 << 20;
+
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,10 @@ pub struct Folder {
 pub fn folder(root: &Path, classes: Option<&Path>, exif: Exif) -> Result<Files> {
     let own = root.join("classes.txt");
     let path = classes.unwrap_or(&own);
+    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    if size > CLASSES {
+        return Err(Error::content(path, format!("{size} bytes; expected a class file of at most {CLASSES}")));
+    }
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();

@@ -234,7 +234,16 @@ impl Tokenizer {
 
     /// A `tokenizer.json`, without the padding and cutting that it may ask for: batches decide those here.
     fn parse(text: &str) -> std::result::Result<Self, String> {
-        let mut inner: tokenizers::Tokenizer = text.parse().map_err(|error| format!("not a tokenizer: {error}"))?;
+        let not = |error: &dyn std::fmt::Display| format!("not a tokenizer: {error}");
+        let mut json: serde_json::Value = serde_json::from_str(text).map_err(|error| not(&error))?;
+        if json.get("normalizer").is_some_and(|normalizer| normalizer.to_string().contains("Precompiled")) {
+            return Err("a SentencePiece tokenizer; expected that of a BERT or a CLIP".into());
+        }
+        // Nothing here is ever decoded, and the library that reads the rest panics at a decoder that it does not know.
+        if let Some(decoder) = json.get_mut("decoder") {
+            *decoder = serde_json::Value::Null;
+        }
+        let mut inner: tokenizers::Tokenizer = serde_json::from_value(json).map_err(|error| not(&error))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| error.to_string())?;
         let pad = ["[PAD]", "<pad>", "<|endoftext|>"].iter().find_map(|token| inner.token_to_id(token));

@@ -115,7 +115,10 @@ impl<'a> Machine<'a> {
                     self.insert(items)?;
                 }
                 0x85..=0x87 => {
-                    let first = self.stack.len().checked_sub(usize::from(opcode) - 0x84).ok_or("a tuple of too few")?;
+                    let first = self.stack.len().checked_sub(usize::from(opcode) - 0x84);
+                    // What lies below a mark belongs to an unfinished container.
+                    let floor = self.marks.last().copied().unwrap_or(0);
+                    let first = first.filter(|&first| first >= floor).ok_or("a tuple of too few")?;
                     let items = self.stack.split_off(first);
                     self.push(Value::Tuple(items));
                 }
