@@ -20,6 +20,8 @@ cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with li
 cargo xtask tch -- ARGS          any simseg command, built with libtorch
 cargo xtask carry DIR            programs and a script for a machine with a GPU but without Rust
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
+cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
+                                 cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])
 cargo xtask fixtures             train the tiny model of fixtures/tiny again";
 
 fn main() -> ExitCode {
@@ -35,12 +37,69 @@ fn main() -> ExitCode {
         ["tch", "--", ref rest @ ..] => simseg(&[], rest),
         ["carry", folder] => carry::carry(folder),
         ["libtorch"] => exports(),
+        ["fuzz", ref options @ ..] => fuzz(options),
         ["fixtures"] => fixtures(),
         ["--help" | "-h" | "help"] => {
             println!("{HELP}");
             ExitCode::SUCCESS
         }
         _ => usage(),
+    }
+}
+
+/// What the parsers of `tests/fuzz` are called.
+const PARSERS: [&str; 12] = [
+    "pth",
+    "safetensors",
+    "index",
+    "config",
+    "tokenizer",
+    "vocabulary",
+    "classes",
+    "experiment",
+    "picture",
+    "labels",
+    "captions",
+    "runs",
+];
+
+/// Fuzzes for some minutes, shared among the targets.
+fn fuzz(options: &[&str]) -> ExitCode {
+    let (minutes, named) = match options {
+        ["--minutes", minutes, named @ ..] => (minutes.parse::<f64>().ok(), named),
+        named => (Some(1.0), named),
+    };
+    let Some(minutes) = minutes.filter(|minutes| *minutes > 0.0 && named.iter().all(|name| PARSERS.contains(name)))
+    else {
+        return usage();
+    };
+    let quietly = |arguments: &[&str]| cargo().args(arguments).output().is_ok_and(|output| output.status.success());
+    if !quietly(&["+nightly", "fuzz", "--version"]) {
+        let minutes = minutes.to_string();
+        let arguments = ["run", "--release", "--package", "simseg-fuzz", "--bin", "fuzz", "--", "--minutes", &minutes];
+        return finish(cargo().args(arguments).args(named));
+    }
+    let targets = if named.is_empty() { &PARSERS[..] } else { named };
+    let seconds = format!("-max_total_time={}", (60.0 * minutes / targets.len() as f64).ceil());
+    for target in targets {
+        let arguments =
+            ["+nightly", "fuzz", "run", "--fuzz-dir", "tests/fuzz", "--features", "libfuzzer", target, "--", &seconds];
+        let ended = finish(cargo().args(arguments));
+        if ended != ExitCode::SUCCESS {
+            return ended;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs a command to its end, with its exit status.
+fn finish(command: &mut Command) -> ExitCode {
+    match command.status() {
+        Ok(status) => ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(2)
+        }
     }
 }
 

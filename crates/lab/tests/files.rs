@@ -144,6 +144,24 @@ fn one_bad_image_does_not_end_a_batch() {
 }
 
 #[test]
+fn folders_are_inputs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = scenes(folder.path(), "3");
+    let (images, classes, out) = (root.join("images"), root.join("classes.txt"), folder.path().join("out"));
+    std::fs::write(images.join("._000000.png"), "AppleDouble").unwrap();
+    std::fs::write(images.join("notes.txt"), "no picture").unwrap();
+    std::fs::create_dir_all(images.join("deep/er")).unwrap();
+    std::fs::rename(images.join("000002.png"), images.join("deep/er/000002.png")).unwrap();
+    let maps = || std::fs::read_dir(&out).unwrap().count();
+    assert!(segment(&[&images], &classes, &out, &[]).status.success());
+    assert_eq!(maps(), 4, "two label maps and two overlays");
+    assert!(segment(&[&images], &classes, &out, &["--recursive"]).status.success());
+    assert_eq!(maps(), 6);
+    let line = refused(&segment(&[&images.join("deep")], &classes, &out, &[]));
+    assert!(line.contains("no images") && line.contains("--recursive"), "{line}");
+}
+
+#[test]
 fn an_output_never_lands_on_an_input_or_on_another_output() {
     let folder = tempfile::tempdir().unwrap();
     let root = scenes(folder.path(), "2");

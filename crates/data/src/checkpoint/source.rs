@@ -170,7 +170,9 @@ pub fn parts(path: &Path) -> Result<Vec<PathBuf>> {
         problem(format!("no index of a checkpoint in parts (a weight_map of tensors to files): {error}"))
     })?;
     let names: std::collections::BTreeSet<&String> = index.weight_map.values().collect();
-    if let Some(name) = names.iter().find(|name| name.contains(['/', '\\']) || **name == "..") {
+    // One component that is itself: no folder, no `.`, nothing that a system would spell in another way.
+    let plain = |name: &str| Path::new(name).file_name().is_some_and(|own| own == name) && !name.contains(['\\', '\0']);
+    if let Some(name) = names.iter().find(|name| !plain(name)) {
         return Err(problem(format!("names the part `{name}`; expected files beside it")));
     }
     let folder = path.parent().unwrap_or(Path::new(""));

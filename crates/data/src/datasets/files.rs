@@ -98,13 +98,43 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>> {
     }
 }
 
+/// The pictures of a folder by name, hidden ones passed over; with `deep` also those of the folders in it.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn pictures(folder: &Path, deep: bool) -> Result<Vec<PathBuf>> {
+    let mut found = files(folder, |ending| PICTURES.contains(&ending))?;
+    if deep {
+        let mut inner = vec![];
+        for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+            let entry = entry.map_err(Error::io(folder))?;
+            // Not through links, which may lead around in a circle.
+            if entry.file_type().map_err(Error::io(folder))?.is_dir() && !is_hidden(&entry.path()) {
+                inner.push(entry.path());
+            }
+        }
+        inner.sort();
+        for folder in inner {
+            found.extend(pictures(&folder, deep)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The endings of files that count as pictures.
+pub(super) const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
 /// The files of a folder whose ending (in lower case) is wanted, by name; hidden ones are passed over: macOS leaves a `._NAME`
 /// beside every file on other file systems.
 pub(super) fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let mut files = vec![];
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+        if is_hidden(&path) {
             continue;
         }
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());

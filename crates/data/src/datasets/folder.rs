@@ -1,16 +1,13 @@
 //! Your own data: `images/` and `labels/*.png` of the same stem, as `simseg scenes` writes them.
 
 use crate::picture::Exif;
-use super::files::{Files, Paths, files, stem};
+use super::files::{Files, PICTURES, Paths, files, stem};
 use crate::source::DataRegistry;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Error as BuildError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// The endings of files that count as pictures.
-const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 
 /// Largest class file that is read.
 const CLASSES: u64 = 1 << 20;

@@ -25,7 +25,7 @@ simseg_registry::family! {
 }
 
 #[cfg(feature = "fs")]
-pub use files::Files;
+pub use files::{Files, pictures};
 
 use crate::Result;
 use crate::picture::{Labels, Picture};

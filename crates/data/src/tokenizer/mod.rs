@@ -72,6 +72,23 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line))
 }
 
+/// The first special token of a template that its table lacks, or a second sentence in a template of one: the library takes for
+/// granted that there is neither.
+fn undefined_piece(processor: &serde_json::Value) -> Option<String> {
+    if let Some(inner) = processor.get("processors").and_then(serde_json::Value::as_array) {
+        return inner.iter().find_map(undefined_piece);
+    }
+    let table = processor.get("special_tokens");
+    let templates = ["single", "pair"].iter().filter_map(|name| processor.get(name)?.as_array());
+    let ids = templates.flatten().filter_map(|piece| piece.get("SpecialToken")?.get("id")?.as_str());
+    let single = processor.get("single").and_then(serde_json::Value::as_array).into_iter().flatten();
+    let mut sentences = single.filter_map(|piece| piece.get("Sequence")?.get("id")?.as_str());
+    if sentences.any(|id| id != "A") {
+        return Some("B".into());
+    }
+    ids.filter(|id| table.and_then(|table| table.get(id)).is_none()).map(str::to_owned).next()
+}
+
 /// What a byte-pair tokenizer has learned.
 struct Bpe {
     vocabulary: AHashMap<String, u32>,
@@ -238,6 +255,9 @@ impl Tokenizer {
         let mut json: serde_json::Value = serde_json::from_str(text).map_err(|error| not(&error))?;
         if json.get("normalizer").is_some_and(|normalizer| normalizer.to_string().contains("Precompiled")) {
             return Err("a SentencePiece tokenizer; expected that of a BERT or a CLIP".into());
+        }
+        if let Some(piece) = json.get("post_processor").and_then(undefined_piece) {
+            return Err(format!("not a tokenizer: its template uses `{piece}`, which it does not define"));
         }
         // Nothing here is ever decoded, and the library that reads the rest panics at a decoder that it does not know.
         if let Some(decoder) = json.get_mut("decoder") {

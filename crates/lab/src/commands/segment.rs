@@ -22,9 +22,12 @@ pub struct Options {
     /// One class a line, the background first; `cat | kitten` gives a class several words.
     #[arg(long, value_name = "FILE")]
     pub classes: PathBuf,
-    /// Images: PNG, JPEG, WebP or BMP.
+    /// Images (PNG, JPEG, WebP or BMP), or folders of them.
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
+    /// Also the folders in these folders.
+    #[arg(long)]
+    pub recursive: bool,
     /// What becomes of a camera's note how it was held: label maps are those of the turned picture, or of the stored one.
     #[arg(long, value_enum, default_value_t)]
     pub exif: ExifArg,
@@ -49,9 +52,10 @@ pub struct Options {
 pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
     let (mut clock, began) = (Clock::default(), Instant::now());
     let list = class_file(&options.classes)?;
-    let outputs = options.images.iter().flat_map(|image| outputs_of(&options.out, image));
+    let images = &expanded(options)?;
+    let outputs = images.iter().flat_map(|image| outputs_of(&options.out, image));
     let outputs: Vec<PathBuf> = outputs.chain(options.trace.clone()).chain(options.timings.clone()).collect();
-    let inputs = options.images.iter().chain([&options.classes, &options.model.folder]);
+    let inputs = images.iter().chain([&options.classes, &options.model.folder]);
     output::guard(&inputs.map(PathBuf::as_path).collect::<Vec<_>>(), &outputs)?;
     let model = clock.time("load", || options.model.open::<T>("", extension, device))?;
     atomic::folder(&options.out)?;
@@ -61,10 +65,10 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
         trace.see("text/classes", &words.bank.embeddings)?;
     }
     let mut failed = vec![];
-    for image in &options.images {
+    for image in images {
         let picture = match Picture::load_with(image, options.exif.into()) {
             Ok(picture) => picture,
-            Err(error) if options.images.len() == 1 => return Err(error.into()),
+            Err(error) if images.len() == 1 => return Err(error.into()),
             // One bad image does not end a batch.
             Err(error) => {
                 output::note!("simseg: {error}");
@@ -73,7 +77,7 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
             }
         };
         let stem = stem(image);
-        trace.prefix = if options.images.len() > 1 { format!("{stem}/") } else { String::new() };
+        trace.prefix = if images.len() > 1 { format!("{stem}/") } else { String::new() };
         let features = clock.time("image", || model.features(std::slice::from_ref(&picture), &mut trace))?;
         let found = clock.time("refine", || model.segment_features(&picture, &features[0], &words, &mut trace))?;
         clock.time("save", || -> Outcome {
@@ -98,13 +102,31 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
     }
     match failed.len() {
         0 => Ok(()),
-        count if count == options.images.len() => Err(Failure::input("images", "none of them could be read")),
+        count if count == images.len() => Err(Failure::input("images", "none of them could be read")),
         count => {
             let names: Vec<String> = failed.iter().map(|image| image.display().to_string()).collect();
-            let (all, listed) = (options.images.len(), crate::commands::import::listed(&names));
+            let (all, listed) = (images.len(), crate::commands::import::listed(&names));
             Err(Failure::Check(format!("{count} of {all} images failed: {listed}")))
         }
     }
+}
+
+/// The images that are named, and those of the folders that are.
+fn expanded(options: &Options) -> Outcome<Vec<PathBuf>> {
+    let mut images = vec![];
+    for path in &options.images {
+        if !path.is_dir() {
+            images.push(path.clone());
+            continue;
+        }
+        let inside = simseg_data::datasets::pictures(path, options.recursive)?;
+        if inside.is_empty() {
+            let hint = if options.recursive { "" } else { " (--recursive looks into its folders, too)" };
+            return Err(Failure::file(path, format!("no images in it{hint}")));
+        }
+        images.extend(inside);
+    }
+    Ok(images)
 }
 
 /// The label map and the overlay of an image.
