@@ -70,6 +70,14 @@ pub fn main(extension: impl Extension) -> ExitCode {
 
 /// The same with these arguments, the first of which is the program's name.
 pub fn main_from(extension: impl Extension, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // A panic in there is caught and becomes an error of ours: one line is enough.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let inside = panic.location().is_some_and(|place| place.file().contains("/tokenizers-"));
+        if !inside {
+            usual(panic);
+        }
+    }));
     let matches = command(&extension).get_matches_from(arguments);
     let outcome = match Cli::from_arg_matches(&matches) {
         Ok(cli) => threads(cli.threads).and_then(|()| dispatch(cli.command, &extension)),

@@ -89,6 +89,13 @@ fn undefined_piece(processor: &serde_json::Value) -> Option<String> {
     ids.filter(|id| table.and_then(|table| table.get(id)).is_none()).map(str::to_owned).next()
 }
 
+/// What comes of a call into `tokenizers`, which takes some rules of a `tokenizer.json` for granted and panics where they do not
+/// hold (an index beyond a text that a rule has made shorter, say); none if it does.
+fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
+    // What the call was given is not used again after a panic, or only read: a tokenizer does not change when it encodes.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).ok()
+}
+
 /// What a byte-pair tokenizer has learned.
 struct Bpe {
     vocabulary: AHashMap<String, u32>,
@@ -263,7 +270,9 @@ impl Tokenizer {
         if let Some(decoder) = json.get_mut("decoder") {
             *decoder = serde_json::Value::Null;
         }
-        let mut inner: tokenizers::Tokenizer = serde_json::from_value(json).map_err(|error| not(&error))?;
+        let mut inner: tokenizers::Tokenizer = caught(|| serde_json::from_value(json))
+            .ok_or_else(|| not(&"its rules contradict each other"))?
+            .map_err(|error| not(&error))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| error.to_string())?;
         let pad = ["[PAD]", "<pad>", "<|endoftext|>"].iter().find_map(|token| inner.token_to_id(token));
@@ -311,7 +320,9 @@ impl Tokenizer {
     /// If the tokenizer fails on the text.
     pub fn encode(&self, sentence: &str, most: usize) -> Result<Vec<u32>> {
         let failed = |error: tokenizers::Error| Error::setting(format!("`{sentence}`"), error.to_string());
-        let encoding = self.inner.encode(sentence, true).map_err(failed)?;
+        let encoding = caught(|| self.inner.encode(sentence, true))
+            .ok_or_else(|| Error::setting(format!("`{sentence}`"), "the tokenizer's own rules contradict each other"))?
+            .map_err(failed)?;
         let mut ids = encoding.get_ids().to_vec();
         if ids.len() > most && most > 0 {
             let last = ids[ids.len() - 1];
@@ -379,5 +390,34 @@ mod tests {
         assert_eq!(loaded.encode("a cat", 9).unwrap(), [2, 4, 5, 3]);
         std::fs::write(dir.path().join("bad.txt"), "a\nb\n").unwrap();
         assert!(Tokenizer::load(&dir.path().join("bad.txt")).unwrap_err().to_string().contains("[PAD]"));
+    }
+
+    #[test]
+    fn a_tokenizer_whose_rules_contradict_each_other_is_refused_or_fails_with_an_error() {
+        let of = |template: &str, table: &str| {
+            let template = format!(
+                r#"{{"type":"TemplateProcessing","single":[{template}],"pair":[],"special_tokens":{{{table}}}}}"#
+            );
+            Tokenizer::from_bytes(
+                format!(
+                    r###"{{"version":"1.0","added_tokens":[],"normalizer":null,"pre_tokenizer":null,"post_processor":{template},
+                    "decoder":{{"type":"NobodyKnows"}},"model":{{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##",
+                    "max_input_chars_per_word":100,"vocab":{{"[UNK]":0,"[CLS]":1}}}}}}"###
+                )
+                .as_bytes(),
+            )
+        };
+        let (cls, a, b) = (
+            r#"{"SpecialToken":{"id":"[CLS]","type_id":0}}"#,
+            r#"{"Sequence":{"id":"A","type_id":0}}"#,
+            r#"{"Sequence":{"id":"B","type_id":0}}"#,
+        );
+        let table = r#""[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]}"#;
+        assert_eq!(of(&format!("{cls},{a}"), table).unwrap().encode("x", 0).unwrap(), [1, 0]);
+        assert!(of(&format!("{cls},{a}"), "").unwrap_err().to_string().contains("`[CLS]`"));
+        assert!(of(&format!("{a},{b}"), table).unwrap_err().to_string().contains("`B`"));
+        let piece = br#"{"normalizer":{"type":"Precompiled"},"model":{}}"#;
+        assert!(Tokenizer::from_bytes(piece).unwrap_err().to_string().contains("SentencePiece"));
+        assert!(caught(|| [0][std::hint::black_box(1)]).is_none());
     }
 }
