@@ -1,4 +1,7 @@
 //! Nothing half-written: a file appears under its name complete, or not at all.
+//!
+//! What is not complete yet has a temporary name, `.simseg-PROCESS-….tmp`. A process that is killed leaves it behind; whoever next
+//! makes sure of the folder ([`folder`]) takes it away, since its process is no more.
 
 use crate::{Error, Result};
 use std::io::Write;
@@ -11,7 +14,7 @@ use std::path::Path;
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
-        .prefix(".simseg-")
+        .prefix(&prefix())
         .suffix(".tmp")
         .permissions(permissions())
         .tempfile_in(folder)
@@ -51,17 +54,63 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |out| out.write_all(bytes))
 }
 
-/// Makes a folder and those above it.
+/// Makes a folder and those above it, and takes away what killed processes left in it.
 ///
 /// # Errors
-/// If the system refuses.
+/// If the system refuses to make it.
 pub fn folder(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).map_err(Error::io(path))
+    std::fs::create_dir_all(path).map_err(Error::io(path))?;
+    sweep(path);
+    Ok(())
+}
+
+const PREFIX: &str = ".simseg-";
+
+/// How temporary names of this process begin.
+pub fn prefix() -> String {
+    format!("{PREFIX}{}-", std::process::id())
+}
+
+/// Removes temporary files and folders whose process is no more, where the system tells (`/proc`); elsewhere they stay.
+fn sweep(folder: &Path) {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
+        let Some(process) = process.and_then(|process| process.parse::<u32>().ok()) else { continue };
+        if !Path::new("/proc").join(process.to_string()).exists() {
+            // Somebody else may have been faster.
+            let path = entry.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_killed_process_left_is_taken_away_and_what_a_living_one_writes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        let names =
+            [format!("{PREFIX}{gone}-a.tmp"), format!("{}b.tmp", prefix()), ".simseg-x.tmp".into(), "mine".into()];
+        names.iter().for_each(|name| std::fs::write(dir.path().join(name), "x").unwrap());
+        std::fs::create_dir(dir.path().join(format!("{PREFIX}{gone}-c.tmp"))).unwrap();
+        folder(dir.path()).unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        let mut expected = names[1..].to_vec();
+        expected.sort();
+        assert_eq!(left, expected);
+    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_nothing_else() {

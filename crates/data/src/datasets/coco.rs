@@ -84,6 +84,7 @@ pub fn convert(root: &Path, progress: impl Fn(usize) + Sync) -> Result<usize> {
     let mut maps = vec![];
     for folder in ["train2017", "val2017"].map(|split| annotations.join(split)).iter().filter(|folder| folder.is_dir())
     {
+        crate::atomic::folder(folder)?;
         maps.extend(files(folder, |ending| ending == "png")?);
     }
     maps.retain(|path| !stem(path).ends_with(CONVERTED));

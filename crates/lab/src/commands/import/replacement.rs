@@ -25,7 +25,7 @@ impl Replacement {
         }
         let above = out.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         atomic::folder(above)?;
-        let folder = tempfile::Builder::new().prefix(".simseg-").suffix(".tmp").tempdir_in(above);
+        let folder = tempfile::Builder::new().prefix(&atomic::prefix()).suffix(".tmp").tempdir_in(above);
         let folder = folder.map_err(|error| Failure::file(out, error))?;
         Ok(Self { folder, name: out.to_owned() })
     }
