@@ -7,9 +7,9 @@ use crate::failure::{Failure, Outcome};
 use crate::judging::{self, Judge};
 use crate::progress::Steps;
 use crate::report;
-use crate::results::folder;
 pub use crate::results::folder::Earlier;
 use crate::results::{Metrics, Results, Row, answers, samples, save_json};
+use crate::results::{folder, inputs};
 use crate::training::corpus::Corpus;
 use crate::training::{Trained, start, train};
 use simseg::{Choice, Extension, Loaded, Model, Registry};
@@ -68,6 +68,7 @@ pub fn run<D: Differentiable>(
     }
     let out = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
     crate::output::note!("{}\n→ {}", experiment.question.trim(), out.display());
+    let mut known = inputs::Inputs::new();
     let mut results = Results { experiment: experiment.name.clone(), rows: vec![] };
     for seed in 0..options.seeds {
         // Variants of one seed that agree on what they train on share the corpus.
@@ -78,6 +79,7 @@ pub fn run<D: Differentiable>(
                 drawn = Some(Drawn { settings: settings.clone(), corpus: corpus(settings, seed, &registries)? });
             }
             let settings = complete(settings, drawn.as_ref(), &place)?;
+            inputs::hold(&place, &inputs::of(&settings, &mut known)?)?;
             if let Some(row) = folder::finished(&place, &settings, seed)? {
                 results.rows.push(row);
                 continue;

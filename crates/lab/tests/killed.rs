@@ -72,8 +72,9 @@ fn timeless(text: &str) -> String {
     values.into_iter().map(clean).collect::<Vec<_>>().join("\n")
 }
 
-/// Kills a command at random moments and lets it end at last; says how often it was killed before it was done.
-fn killed(name: &str, first: &[&str], again: &[&str], whole: Duration) -> usize {
+/// Kills a command at random moments and lets it end at last. Once it is done before it is killed, what it made in `fresh` is thrown
+/// away, and it starts again.
+fn killed(name: &str, first: &[&str], again: &[&str], whole: Duration, fresh: Option<&Path>) {
     let kills: usize = std::env::var("SIMSEG_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(10);
     let mut rng = random::stream(0, name, 0);
     let (mut count, mut started) = (0, false);
@@ -81,17 +82,20 @@ fn killed(name: &str, first: &[&str], again: &[&str], whole: Duration) -> usize 
         let mut child = command(if started { again } else { first }).spawn().unwrap();
         started = true;
         std::thread::sleep(whole.mul_f64(0.5 * random::uniform(&mut rng)));
-        if child.try_wait().unwrap().is_none() {
-            count += 1;
-        }
+        let done = child.try_wait().unwrap().is_some();
         child.kill().unwrap();
         child.wait().unwrap();
+        count += usize::from(!done);
+        if let (true, Some(fresh)) = (done, fresh) {
+            std::fs::remove_dir_all(fresh).unwrap();
+            started = false;
+        }
     }
-    let ended = Command::new(env!("CARGO_BIN_EXE_simseg")).args(again).output().unwrap();
+    let last = if started { again } else { first };
+    let ended = Command::new(env!("CARGO_BIN_EXE_simseg")).args(last).output().unwrap();
     assert!(ended.status.success(), "{name}: {}", String::from_utf8_lossy(&ended.stderr));
     println!("{name}: killed {count} of {kills} times before it was done");
     assert!(count > 0, "{name} was never killed: nothing is tested");
-    count
 }
 
 /// The same files with the same content, and no others.
@@ -125,7 +129,7 @@ fn a_run() {
     let (file, one, other) = (at("e.toml"), at("one"), at("other"));
     let time = whole(&["run", text(&file), "--out", text(&one)]);
     let first = ["run", text(&file), "--out", text(&other)];
-    killed("run", &first, &[&first[..], &["--resume"]].concat(), time);
+    killed("run", &first, &[&first[..], &["--resume"]].concat(), time, Some(&other));
     same(&one, &other);
 }
 
@@ -141,7 +145,7 @@ fn an_evaluation() {
         ["evaluate", "--model", text(&tiny), "--dataset", "scenes", "--count", "150", "--no-cache", "--out"];
     let (first, second) = ([&arguments[..], &[text(&one)]].concat(), [&arguments[..], &[text(&other)]].concat());
     let time = whole(&first);
-    killed("evaluate", &second, &[&second[..], &["--resume"]].concat(), time);
+    killed("evaluate", &second, &[&second[..], &["--resume"]].concat(), time, None);
     same(&at("one"), &at("other"));
 }
 
@@ -156,7 +160,7 @@ fn an_import() {
     let (one, other) = (at("one/model"), at("other/model"));
     let arguments = |out| ["import", text(&checkpoint), "--vocab", text(&vocab), "--out", out];
     let time = whole(&arguments(text(&one)));
-    killed("import", &arguments(text(&other)), &arguments(text(&other)), time);
+    killed("import", &arguments(text(&other)), &arguments(text(&other)), time, None);
     same(&at("one"), &at("other"));
 }
 
@@ -175,6 +179,6 @@ fn a_conversion() {
     let (one, other) = (at("one"), at("other"));
     let time = whole(&["convert", "coco-object", "--root", text(&one)]);
     let arguments = ["convert", "coco-object", "--root", text(&other)];
-    killed("convert", &arguments, &arguments, time);
+    killed("convert", &arguments, &arguments, time, None);
     same(&one, &other);
 }

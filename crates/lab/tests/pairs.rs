@@ -117,6 +117,33 @@ fn a_caption_file_trains_and_a_folder_judges() {
 }
 
 #[test]
+fn a_run_goes_on_only_with_the_captions_and_images_that_it_was_begun_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (file, out) = (experiment(folder.path(), &world), folder.path().join("out"));
+    let run = ["run", text(&file), "--out", text(&out)];
+    ok(&run);
+    let again = [&run[..], &["--resume"]].concat();
+    ok(&again);
+    let (captions, image) = (world.join("captions.csv"), world.join("images/000007.png"));
+    for changed in [&captions, &image, &world.join("labels/000003.png")] {
+        let before = std::fs::read(changed).unwrap();
+        let mut after = before.clone();
+        let last = after.len() - 2;
+        after[last] ^= 1;
+        std::fs::write(changed, after).unwrap();
+        let line = refused(&again);
+        assert!(line.contains("other content of") && line.contains(text(&world)), "{}: {line}", changed.display());
+        std::fs::write(changed, before).unwrap();
+    }
+    ok(&again);
+    std::fs::remove_file(out.join("loda-seed0/result.json")).unwrap();
+    std::fs::copy(world.join("images/000001.png"), world.join("images/more.png")).unwrap();
+    std::fs::copy(world.join("labels/000001.png"), world.join("labels/more.png")).unwrap();
+    assert!(refused(&again).contains("other content of"), "a picture more, before it is judged");
+}
+
+#[test]
 fn what_is_wrong_with_the_data_is_said_before_anything_trains() {
     let folder = tempfile::tempdir().unwrap();
     let world = world(folder.path());

@@ -1,7 +1,8 @@
 //! What an experiment leaves behind: `results.json` with one row per variant and seed (this file), the folders of its runs
-//! ([`folder`]), and pictures to look at ([`samples`]).
+//! ([`folder`]) with what they read ([`inputs`]), and pictures to look at ([`samples`]).
 
 pub mod folder;
+pub mod inputs;
 pub mod samples;
 
 use crate::experiment::Experiment;
