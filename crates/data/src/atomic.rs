@@ -12,6 +12,11 @@ use std::path::Path;
 /// # Errors
 /// If the folder cannot be written or the disk is full; the old file, if any, is then still there.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    // A device or a pipe is written to: a file in its place would take it away from everybody.
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(Error::io(path))?;
+        return fill(&mut device).and_then(|()| device.flush()).map_err(Error::io(path));
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(&prefix())
@@ -91,6 +96,17 @@ fn sweep(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_stays_a_device() {
+        use std::os::unix::fs::FileTypeExt;
+        write(Path::new("/dev/null"), b"x").unwrap();
+        assert!(write(Path::new("/dev/full"), b"x").is_err(), "a full disk is an error");
+        for device in ["/dev/null", "/dev/full"] {
+            assert!(std::fs::metadata(device).unwrap().file_type().is_char_device(), "{device}");
+        }
+    }
 
     #[cfg(target_os = "linux")]
     #[test]
