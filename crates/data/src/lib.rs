@@ -9,6 +9,8 @@
 pub mod error;
 #[cfg(feature = "fs")]
 pub mod atomic;
+#[cfg(feature = "fs")]
+pub mod bounded;
 pub mod picture;
 pub mod scenes;
 pub mod transform;

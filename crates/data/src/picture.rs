@@ -265,17 +265,10 @@ fn check_size(path: &Path, width: u64, height: u64) -> Result<()> {
     Err(Error::content(path, limits))
 }
 
-/// A file's bytes, if they are not too many (also where the system does not know how many, as for a device).
+/// The bytes of an image file.
 #[cfg(feature = "fs")]
 fn read(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = vec![];
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    file.take(FILE + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
-    if bytes.len() as u64 > FILE {
-        return Err(Error::content(path, format!("more than {FILE} bytes; expected a smaller image")));
-    }
-    Ok(bytes)
+    crate::bounded::read(path, FILE, "a smaller image")
 }
 
 /// A class's colour in the palette of PASCAL VOC.

@@ -13,11 +13,7 @@ use toml::{Table, Value};
 #[cfg(feature = "fs")]
 pub fn read_text(path: &Path) -> Result<String> {
     const LIMIT: u64 = 1 << 20;
-    let size = std::fs::metadata(path).map_err(|error| Error::file(path, error))?.len();
-    if size > LIMIT {
-        return Err(Error::file(path, format!("{size} bytes; expected a text file of at most {LIMIT}")));
-    }
-    std::fs::read_to_string(path).map_err(|error| Error::file(path, error))
+    Ok(simseg_data::bounded::text(path, LIMIT, "a text file")?)
 }
 
 /// Parses TOML; `path` is for messages.

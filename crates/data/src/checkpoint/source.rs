@@ -157,15 +157,11 @@ pub fn parts(path: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_owned()]);
     }
     let problem = |why: String| Error::content(path, why);
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if size > INDEX {
-        return Err(problem(format!("{size} bytes; expected an index of at most {INDEX}")));
-    }
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let text = std::fs::read(path).map_err(Error::io(path))?;
+    let text = crate::bounded::read(path, INDEX, "an index")?;
     let index: Index = serde_json::from_slice(&text).map_err(|error| {
         problem(format!("no index of a checkpoint in parts (a weight_map of tensors to files): {error}"))
     })?;

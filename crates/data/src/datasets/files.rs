@@ -85,11 +85,7 @@ pub(super) fn locate(root: &Path, below: &[&str], inside: &str) -> Result<PathBu
 
 /// The lines of a list of names; a name is not a path.
 pub(super) fn names(path: &Path) -> Result<Vec<String>> {
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if size > LIMIT {
-        return Err(Error::content(path, format!("{size} bytes; expected a list of at most {LIMIT}")));
-    }
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = crate::bounded::text(path, LIMIT, "a list of names")?;
     let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     match names.iter().find(|name| name.contains(['/', '\\'])) {
         Some(name) => Err(Error::content(path, format!("expected a name a line, found the path `{name}`"))),

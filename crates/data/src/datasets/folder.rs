@@ -34,11 +34,7 @@ pub struct Folder {
 pub fn folder(root: &Path, classes: Option<&Path>, exif: Exif) -> Result<Files> {
     let own = root.join("classes.txt");
     let path = classes.unwrap_or(&own);
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if size > CLASSES {
-        return Err(Error::content(path, format!("{size} bytes; expected a class file of at most {CLASSES}")));
-    }
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = crate::bounded::text(path, CLASSES, "a class file")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
     let first = |line: &String| line.split('|').next().unwrap_or_default().trim().to_owned();

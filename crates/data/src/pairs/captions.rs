@@ -60,11 +60,7 @@ struct Form {
 /// If it cannot be read, lacks a column (the error says which there are), holds no caption, or has a line with too many or too
 /// few fields (the error shows the line).
 pub fn captions(path: &Path, columns: &Columns) -> Result<Vec<Caption>> {
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if size > LIMIT {
-        return Err(Error::content(path, format!("{size} bytes; expected a caption file of at most {LIMIT}")));
-    }
-    let text = std::fs::read(path).map_err(Error::io(path))?;
+    let text = crate::bounded::read(path, LIMIT, "a smaller caption file")?;
     let text = String::from_utf8(text).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;

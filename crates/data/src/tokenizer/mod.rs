@@ -343,11 +343,7 @@ impl Tokenizer {
 
 #[cfg(feature = "fs")]
 fn read(path: &Path) -> Result<String> {
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if size > LIMIT {
-        return Err(Error::content(path, format!("{size} bytes; expected a vocabulary of at most {LIMIT}")));
-    }
-    let mut bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let mut bytes = crate::bounded::read(path, LIMIT, "a vocabulary")?;
     // As OpenAI publishes its merges.
     if bytes.starts_with(&[0x1f, 0x8b]) {
         use std::io::Read;
