@@ -1,7 +1,7 @@
 //! Words to class embeddings: `"cat"` → 80 prompts → tokens → pooled → combined → one row of the class bank.
 
 use crate::watch::{self, Unwatched, Watch};
-use crate::{Error, Model, Result};
+use crate::{Model, Result};
 use simseg_model::{Side, TokenBatch, Tokens};
 use simseg_segment::{ClassBank, ClassList, Encoded};
 use simseg_tensor::{NoTap, Tensor};
@@ -102,5 +102,5 @@ impl<T: Tensor> Model<T> {
 /// One line that names the file and what is wrong in it.
 #[cfg(feature = "fs")]
 pub fn class_file(path: &std::path::Path) -> Result<ClassList> {
-    ClassList::parse(&crate::settings::read_text(path)?).map_err(|error| Error::file(path, error))
+    ClassList::parse(&crate::settings::read_text(path)?).map_err(|error| crate::Error::file(path, error))
 }
