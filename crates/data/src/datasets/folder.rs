@@ -1,7 +1,7 @@
 //! Your own data: `images/` and `labels/*.png` of the same stem, as `simseg scenes` writes them.
 
-use crate::picture::Exif;
 use super::files::{Files, PICTURES, Paths, files, stem};
+use crate::picture::Exif;
 use crate::source::DataRegistry;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

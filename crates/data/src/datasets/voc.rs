@@ -3,10 +3,10 @@
 //! Layout: `VOCdevkit/VOC2012/{JPEGImages/*.jpg, SegmentationClass/*.png, ImageSets/Segmentation/val.txt}`.
 //! Source: Everingham et al., the VOC 2012 development kit; class words as in SimSeg's `label_category/pascal_voc.txt`.
 
-use crate::picture::Exif;
 use super::files::{Files, Paths, locate, names};
 use super::owned;
 use crate::Result;
+use crate::picture::Exif;
 use crate::source::DataRegistry;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Error as BuildError;

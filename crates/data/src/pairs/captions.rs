@@ -9,8 +9,8 @@
 //! Comma and semicolon separated fields may be quoted (RFC 4180).
 
 use super::{Pair, Pairs};
-use crate::source::DataRegistry;
 use crate::picture::Exif;
+use crate::source::DataRegistry;
 use crate::{Error, Picture, Result};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Error as BuildError;
@@ -252,7 +252,11 @@ impl Pairs for Captioned {
 
     fn pair(&self, index: usize) -> Result<Pair> {
         let Caption { image, caption, .. } = &self.lines[index];
-        Ok(Pair { id: image.clone(), picture: Picture::load_with(&self.images.join(image), self.exif)?, caption: caption.clone() })
+        Ok(Pair {
+            id: image.clone(),
+            picture: Picture::load_with(&self.images.join(image), self.exif)?,
+            caption: caption.clone(),
+        })
     }
 
     fn caption(&self, index: usize) -> Result<String> {
@@ -318,7 +322,15 @@ mod tests {
         let open = |text: &str, limit| {
             std::fs::write(&file, text).unwrap();
             let images = folder.path().to_owned();
-            CaptionFile { file: file.clone(), images, image_column: None, caption_column: None, limit, exif: Exif::Apply }.open()
+            CaptionFile {
+                file: file.clone(),
+                images,
+                image_column: None,
+                caption_column: None,
+                limit,
+                exif: Exif::Apply,
+            }
+            .open()
         };
         Picture { width: 1, height: 1, rgb: vec![1, 2, 3] }.save(&folder.path().join("a.png")).unwrap();
         let pairs = open("\u{feff}image,caption\na.png,one\na.png,two\n", None).unwrap();
