@@ -42,7 +42,7 @@ impl<T: Tensor> Model<T> {
     /// The same, telling how many words are done.
     ///
     /// # Errors
-    /// If the model fails, or [`Error::Cancelled`].
+    /// If the model fails, or [`crate::Error::Cancelled`].
     pub fn classes_watched(&self, list: ClassList, watch: &mut dyn Watch) -> Result<Words<T>> {
         let templates = self.recipe().prompts.templates.lines()?;
         let needs = self.segmenter().needs(self.aligner());
