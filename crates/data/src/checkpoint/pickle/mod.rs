@@ -8,6 +8,7 @@
 //! Values lie in a list and refer to each other by position, as Python's objects do: a container that the memo hands out
 //! twice is one container, and one that holds itself is no trap, since nobody walks it deeper than asked.
 
+mod calls;
 mod machine;
 mod names;
 
