@@ -47,21 +47,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the parsers of `tests/fuzz` are called.
-const PARSERS: [&str; 12] = [
-    "pth",
-    "safetensors",
-    "index",
-    "config",
-    "tokenizer",
-    "vocabulary",
-    "classes",
-    "experiment",
-    "picture",
-    "labels",
-    "captions",
-    "runs",
-];
+/// What the parsers of `tests/fuzz` are called: each has a file of its own.
+fn parsers() -> Vec<String> {
+    let files = std::fs::read_dir(root().join("tests/fuzz/fuzz_targets")).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        files.filter_map(|file| Some(file.path().file_stem()?.to_string_lossy().into_owned())).collect();
+    names.sort();
+    names
+}
 
 /// Fuzzes for some minutes, shared among the targets.
 fn fuzz(options: &[&str]) -> ExitCode {
@@ -69,8 +62,9 @@ fn fuzz(options: &[&str]) -> ExitCode {
         ["--minutes", minutes, named @ ..] => (minutes.parse::<f64>().ok(), named),
         named => (Some(1.0), named),
     };
-    let Some(minutes) = minutes.filter(|minutes| *minutes > 0.0 && named.iter().all(|name| PARSERS.contains(name)))
-    else {
+    let all = parsers();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let Some(minutes) = minutes.filter(|minutes| *minutes > 0.0 && named.iter().all(|name| all.contains(name))) else {
         return usage();
     };
     let quietly = |arguments: &[&str]| cargo().args(arguments).output().is_ok_and(|output| output.status.success());
@@ -79,7 +73,7 @@ fn fuzz(options: &[&str]) -> ExitCode {
         let arguments = ["run", "--release", "--package", "simseg-fuzz", "--bin", "fuzz", "--", "--minutes", &minutes];
         return finish(cargo().args(arguments).args(named));
     }
-    let targets = if named.is_empty() { &PARSERS[..] } else { named };
+    let targets = if named.is_empty() { &all[..] } else { named };
     let seconds = format!("-max_total_time={}", (60.0 * minutes / targets.len() as f64).ceil());
     for target in targets {
         let arguments =

@@ -146,5 +146,8 @@ mod tests {
         assert!(guard(&[], &[at("a.png"), at("b.png")]).is_ok());
         assert!(guard(&[], &[at("a.png"), at("a.png")]).is_err());
         assert!(guard(&[], &[at("new/a.png"), at("new/./a.png")]).is_err());
+        // Two spellings that differ as paths.
+        std::fs::create_dir(folder.path().join("sub")).unwrap();
+        assert!(guard(&[], &[at("a.png"), at("sub/../a.png")]).is_err());
     }
 }

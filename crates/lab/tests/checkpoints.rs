@@ -1,43 +1,27 @@
 //! Checkpoints as trainers and hubs write them: metadata beside the weights, wrappers around names, parts, old formats,
 //! TorchScript, and what `config.json` says. The files are made here, from the fixtures' weights.
 
+#[path = "common/program.rs"]
+mod program;
 #[path = "common/torch.rs"]
 mod torch;
 
+use program::{ok, refused, simseg, text};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use torch::{Values, pth, script};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pytorch/import")
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn simseg(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simseg")).args(arguments).output().unwrap()
-}
-
 fn import(checkpoint: &Path, vocab: &str, out: &Path, more: &[&str]) -> Output {
     let vocab = fixtures().join(vocab);
     let arguments = ["import", text(checkpoint), "--vocab", text(&vocab), "--out", text(out)];
     simseg(&[&arguments[..], more].concat())
-}
-
-fn ok(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn refused(output: &Output) -> String {
-    let line = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1), "{line}");
-    line
 }
 
 /// The tensors of a fixture.

@@ -1,6 +1,10 @@
 //! `simseg import` on checkpoints as others publish them (`fixtures/pytorch/imports.py` made them, and what their own stacks
 //! compute with them), and on what is no whole checkpoint.
 
+#[path = "common/program.rs"]
+mod program;
+
+use program::{ok, refused, simseg, text};
 use safetensors::SafeTensors;
 use simseg::Model;
 use simseg_cpu::{CpuDevice, CpuTensor};
@@ -9,18 +13,10 @@ use simseg_tensor::random::{self, ChaCha8Rng};
 use simseg_tensor::{Ops, Tap, Tensor};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pytorch/import")
-}
-
-fn simseg(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simseg")).args(arguments).output().unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// Imports a file of the fixtures.
@@ -28,19 +24,6 @@ fn import(checkpoint: &str, vocab: &str, out: &Path, more: &[&str]) -> Output {
     let (checkpoint, vocab) = (fixtures().join(checkpoint), fixtures().join(vocab));
     let arguments = ["import", text(&checkpoint), "--vocab", text(&vocab), "--out", text(out)];
     simseg(&[&arguments[..], more].concat())
-}
-
-fn ok(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// The one line of a run that was refused.
-fn refused(output: &Output) -> String {
-    let line = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{line}");
-    assert_eq!(line.lines().count(), 1, "{line}");
-    line
 }
 
 fn values(bytes: &[u8], name: &str) -> Vec<f32> {
