@@ -30,17 +30,18 @@ pub(crate) fn main() -> simseg::Result<()> {
 
     // Every fourth row and every second column, as characters are tall: left the truth, right the prediction.
     let side = scene.size;
-    let mark = |label: u8| match usize::from(label) {
+    let truth: Vec<u16> = scene.labels.iter().map(|&label| label.into()).collect();
+    let mark = |label: u16| match usize::from(label) {
         0 => '·',
         class if class == object => '█',
         _ => '?',
     };
     for y in (0..side).step_by(4) {
-        let line = |labels: &[u8]| (0..side).step_by(2).map(|x| mark(labels[y * side + x])).collect::<String>();
-        println!("  {}   {}", line(&scene.labels), line(&found.labels.values));
+        let line = |labels: &[u16]| (0..side).step_by(2).map(|x| mark(labels[y * side + x])).collect::<String>();
+        println!("  {}   {}", line(&truth), line(&found.labels.values));
     }
     let count = |both: fn(bool, bool) -> bool| {
-        let pairs = scene.labels.iter().zip(&found.labels.values);
+        let pairs = truth.iter().zip(&found.labels.values);
         pairs.filter(|&(&t, &p)| both(usize::from(t) == object, usize::from(p) == object)).count() as f64
     };
     let iou = count(|t, p| t && p) / count(|t, p| t || p);

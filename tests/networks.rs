@@ -240,15 +240,19 @@ struct Segmentation {
 
 /// What a segmenter shows on the host, by name.
 #[derive(Default)]
-struct Shown(Vec<(String, Vec<f32>)>, Vec<(String, Vec<u8>)>);
+struct Shown(Vec<(String, Vec<f32>)>, Vec<(String, Vec<u16>)>);
 
 impl<T: Tensor> Tap<T> for Shown {
     fn see_host(&mut self, name: &str, _: &[usize], values: &[f32]) -> Result<()> {
         self.0.push((name.to_owned(), values.to_vec()));
         Ok(())
     }
-    fn see_labels(&mut self, name: &str, _: &[usize], values: &[u8]) -> Result<()> {
+    fn see_labels(&mut self, name: &str, _: &[usize], values: &[u16]) -> Result<()> {
         self.1.push((name.to_owned(), values.to_vec()));
+        Ok(())
+    }
+    fn see_mask(&mut self, name: &str, _: &[usize], values: &[u8]) -> Result<()> {
+        self.1.push((name.to_owned(), values.iter().map(|&value| value.into()).collect()));
         Ok(())
     }
 }
@@ -273,7 +277,8 @@ impl Segmentation {
             windows: vec![],
         };
         let class_of = (0..classes).collect();
-        let bank = ClassBank { classes, embeddings: make(&[classes, width], 3)?, class_of, prompts: None };
+        let bank =
+            ClassBank { classes, background: true, embeddings: make(&[classes, width], 3)?, class_of, prompts: None };
         let mut shown = Shown::default();
         let registry = SegmentRegistry::<T>::built_in();
         let segmenter = registry.segmenter(&self.segmenter).map_err(simseg_model::setting)?;

@@ -1,7 +1,4 @@
 //! Images and label maps on disk, read with limits and written whole.
-//!
-//! A label map is an 8-bit indexed PNG whose pixel *is* the class index; its palette is the usual one of PASCAL VOC, in
-//! which bit `j` of the colours comes from bits `3j`, `3j+1`, `3j+2` of the index.
 
 #[cfg(feature = "fs")]
 use crate::atomic;
@@ -10,6 +7,9 @@ use image::metadata::Orientation;
 use std::path::Path;
 
 mod jpeg;
+mod labels;
+
+pub use labels::{Depth, IGNORED, LabelFormat, Labels, colour};
 
 /// An RGB image in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,17 +20,6 @@ pub struct Picture {
     pub height: usize,
     /// `[height, width, 3]`
     pub rgb: Vec<u8>,
-}
-
-/// A label map in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labels {
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// `[height, width]`
-    pub values: Vec<u8>,
 }
 
 /// What becomes of a camera's note how it was held (Exif orientation).
@@ -154,7 +143,10 @@ impl Picture {
 
     /// The bytes of a PNG.
     pub fn png(&self) -> Vec<u8> {
-        encode(self.width, self.height, &self.rgb, png::ColorType::Rgb)
+        encode([self.width, self.height], &self.rgb, |encoder| {
+            encoder.set_color(png::ColorType::Rgb);
+            encoder.set_depth(png::BitDepth::Eight);
+        })
     }
 
     /// Writes a PNG.
@@ -177,79 +169,16 @@ impl Picture {
             let (x, y, label) = (p % self.width, p / self.width, labels.values[p]);
             let differs = |q: usize| labels.values[q] != label;
             let edge = (x + 1 < self.width && differs(p + 1)) || (y + 1 < self.height && differs(p + self.width));
-            for (value, colour) in pixel.iter_mut().zip(colour(label)) {
+            for (value, colour) in pixel.iter_mut().zip(labels.format.colour(label)) {
                 let mix = |share: u32| ((u32::from(*value) * (100 - share) + u32::from(colour) * share) / 100) as u8;
-                *value = match (edge, label) {
-                    (true, _) => 255,
-                    (false, 0) => mix(35),
-                    (false, _) => mix(60),
+                *value = match edge {
+                    true => 255,
+                    false if labels.format.is_class(label) => mix(60),
+                    false => mix(35),
                 };
             }
         }
         out
-    }
-}
-
-impl Labels {
-    /// The bytes of an indexed PNG.
-    pub fn png(&self) -> Vec<u8> {
-        encode(self.width, self.height, &self.values, png::ColorType::Indexed)
-    }
-
-    /// Writes an indexed PNG.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    #[cfg(feature = "fs")]
-    pub fn save(&self, path: &Path) -> Result<()> {
-        atomic::write(path, &self.png())
-    }
-
-    /// Reads an indexed PNG (of 1, 2, 4 or 8 bits: Pillow packs small palettes) or a grey one of 8 bits: a pixel's value is
-    /// its class.
-    ///
-    /// # Errors
-    /// If it cannot be read, or holds colours instead of classes.
-    #[cfg(feature = "fs")]
-    pub fn load(path: &Path) -> Result<Self> {
-        Self::decode(path, &read(path)?)
-    }
-
-    /// A label map from the bytes of a PNG; see [`Self::load`].
-    ///
-    /// # Errors
-    /// As for a file that holds them.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::decode(Path::new("label map"), bytes)
-    }
-
-    fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let problem = |error: png::DecodingError| Error::content(path, format!("not a readable PNG: {error}"));
-        let limits = png::Limits { bytes: PIXELS as usize * 4 };
-        let decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
-        let mut reader = decoder.read_info().map_err(problem)?;
-        let (colours, depth) = reader.output_color_type();
-        let bits = match (colours, depth) {
-            (png::ColorType::Indexed, depth) if depth as usize <= 8 => depth as usize,
-            (png::ColorType::Grayscale, png::BitDepth::Eight) => 8,
-            _ => {
-                let expected = "expected an indexed PNG, or a grey one of 8 bits (a class per pixel)";
-                return Err(Error::content(path, format!("{expected}, found {colours:?} {depth:?}")));
-            }
-        };
-        let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-        if width as u64 * height as u64 > PIXELS || width == 0 || height == 0 {
-            return Err(Error::content(path, format!("{width}×{height} pixels; expected 1 to {PIXELS} in all")));
-        }
-        let line = (width * bits).div_ceil(8); // the first pixel is in a byte's highest bits
-        let mut bytes = vec![0; line * height];
-        reader.next_frame(&mut bytes).map_err(problem)?;
-        if bits == 8 {
-            return Ok(Self { width, height, values: bytes });
-        }
-        let value = |row: &[u8], x: usize| row[x * bits / 8] >> (8 - bits - x * bits % 8) & ((1 << bits) - 1);
-        let values = bytes.chunks(line).flat_map(|row| (0..width).map(move |x| value(row, x))).collect();
-        Ok(Self { width, height, values })
     }
 }
 
@@ -271,33 +200,11 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     crate::bounded::read(path, FILE, "a smaller image")
 }
 
-/// A class's colour in the palette of PASCAL VOC.
-///
-/// ```
-/// assert_eq!(simseg_data::picture::colour(1), [128, 0, 0]);
-/// assert_eq!(simseg_data::picture::colour(8), [64, 0, 0]);
-/// ```
-pub fn colour(class: u8) -> [u8; 3] {
-    let mut colour = [0u8; 3];
-    for bit in 0..8 {
-        for (channel, value) in colour.iter_mut().enumerate() {
-            let index = 3 * bit + channel;
-            if index < 8 && class >> index & 1 == 1 {
-                *value |= 128 >> bit;
-            }
-        }
-    }
-    colour
-}
-
-fn encode(width: usize, height: usize, bytes: &[u8], colours: png::ColorType) -> Vec<u8> {
+/// The bytes of a PNG: pixels row by row, 16-bit values with the high byte first.
+fn encode([width, height]: [usize; 2], bytes: &[u8], set: impl FnOnce(&mut png::Encoder<'_, &mut Vec<u8>>)) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
-    encoder.set_color(colours);
-    encoder.set_depth(png::BitDepth::Eight);
-    if colours == png::ColorType::Indexed {
-        encoder.set_palette((0..=255).flat_map(colour).collect::<Vec<u8>>());
-    }
+    set(&mut encoder);
     // Writing to memory with matching sizes cannot fail; an empty picture would, and is never made.
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(bytes));
     written.expect("a picture in memory encodes");
@@ -317,34 +224,6 @@ mod tests {
             .save(&path)
             .unwrap();
         assert_eq!(Picture::load(&path).unwrap().rgb, [0x01, 0x80, 0xff]);
-    }
-
-    #[test]
-    fn labels_survive_the_disk() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.png");
-        let labels = Labels { width: 3, height: 2, values: vec![0, 1, 2, 20, 254, 255] };
-        labels.save(&path).unwrap();
-        assert_eq!(Labels::load(&path).unwrap(), labels);
-    }
-
-    #[test]
-    fn small_palettes_are_packed() {
-        // What Pillow writes for a palette of few colours: several pixels a byte, rows padded to whole bytes.
-        let dir = tempfile::tempdir().unwrap();
-        for (bits, depth, bytes, values) in [
-            (1, png::BitDepth::One, vec![0b1010_0000, 0b0110_0000], [1, 0, 1, 0, 1, 1]),
-            (2, png::BitDepth::Two, vec![0b1101_1000, 0b0010_0100], [3, 1, 2, 0, 2, 1]),
-            (4, png::BitDepth::Four, vec![0xfe, 0x30, 0x12, 0xf0], [15, 14, 3, 1, 2, 15]),
-        ] {
-            let path = dir.path().join(format!("{bits}.png"));
-            let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), 3, 2);
-            encoder.set_color(png::ColorType::Indexed);
-            encoder.set_depth(depth);
-            encoder.set_palette((0..1 << bits).flat_map(colour).collect::<Vec<u8>>());
-            encoder.write_header().unwrap().write_image_data(&bytes).unwrap();
-            assert_eq!(Labels::load(&path).unwrap(), Labels { width: 3, height: 2, values: values.to_vec() });
-        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn damaged_pictures_are_errors_or_pictures() {
 
 #[test]
 fn damaged_label_maps_are_errors_or_label_maps() {
-    let labels = Labels { width: 40, height: 24, values: (0..960).map(|p| (p / 100) as u8).collect() };
+    let labels = Labels::new(40, 24, (0..960).map(|p| (p / 100) as u16).collect());
     let whole = |labels: &Labels| !labels.values.is_empty() && labels.values.len() == labels.width * labels.height;
     assert!(survivors("labels.png", &labels.png(), Labels::load, whole) < 1000);
 }

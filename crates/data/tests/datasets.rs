@@ -1,6 +1,6 @@
 //! Data sets in their published layouts, a few pixels large.
 
-use simseg_data::datasets::{Dataset, coco, context, drawn::Drawn, folder::folder, mask, voc};
+use simseg_data::datasets::{Dataset, IGNORED, Values, coco, context, drawn::Drawn, folder::folder, mask, voc};
 use simseg_data::pairs::captions::{Columns, captions};
 use simseg_data::picture::{Exif, Labels, Picture};
 use simseg_data::scenes::export::export;
@@ -13,9 +13,9 @@ fn picture(path: &Path, width: usize, height: usize, value: u8) {
     Picture { width, height, rgb: vec![value; width * height * 3] }.save(path).unwrap();
 }
 
-fn labels(path: &Path, width: usize, values: &[u8]) {
+fn labels(path: &Path, width: usize, values: &[u16]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    Labels { width, height: values.len() / width, values: values.to_vec() }.save(path).unwrap();
+    Labels::new(width, values.len() / width, values.to_vec()).save(path).unwrap();
 }
 
 fn text(path: &Path, text: &str) {
@@ -41,14 +41,14 @@ fn voc_reads_the_list_in_its_order_from_any_of_three_roots() {
     text(&root.join("ImageSets/Segmentation/val.txt"), "2007_000002\n2007_000001\n");
     for (name, value) in [("2007_000001", 15), ("2007_000002", 20), ("2007_000003", 1)] {
         picture(&root.join(format!("JPEGImages/{name}.jpg")), 2, 1, value);
-        labels(&root.join(format!("SegmentationClass/{name}.png")), 2, &[value, 255]);
+        labels(&root.join(format!("SegmentationClass/{name}.png")), 2, &[value.into(), IGNORED]);
     }
     for root in [dir.path().to_owned(), dir.path().join("VOCdevkit"), root.clone()] {
         let set = open("voc2012", &root).unwrap();
         assert_eq!((set.len(), set.classes().len()), (2, 21));
         let items: Vec<_> = set.items().collect::<Result<_, _>>().unwrap();
         assert_eq!((&items[0].stem[..], &items[1].stem[..]), ("2007_000002", "2007_000001"));
-        assert_eq!((items[0].picture.rgb[0], &items[0].labels.values[..]), (20, &[20, 255][..]));
+        assert_eq!((items[0].picture.rgb[0], &items[0].labels.values[..]), (20, &[20, IGNORED][..]));
     }
     assert_eq!((voc::CLASSES[11], voc::CLASSES[16], voc::CLASSES[20]), ("table", "plant", "monitor"));
     // A label beyond the classes, a map of another size, a missing map: each named.
@@ -117,7 +117,7 @@ fn coco_reads_published_and_converted_maps_alike() {
     let maps = root.join("annotations/val2017");
     for name in ["000000000139", "000000000285"] {
         picture(&root.join(format!("images/val2017/{name}.jpg")), 5, 1, 0);
-        labels(&maps.join(format!("{name}.png")), 5, &[0, 12, 89, 91, 255]);
+        labels(&maps.join(format!("{name}.png")), 5, &[0, 12, 89, 91, IGNORED]);
     }
     let expected = [1, 12, 80, 0, 0];
     let read = || open("coco-object", dir.path()).unwrap().item(1).unwrap().labels.values;
@@ -138,7 +138,7 @@ fn exported_scenes_come_back_as_they_were_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::new(SceneConfig { image_size: 24, ..SceneConfig::default() }, 5).unwrap();
     export(&world, dir.path(), 4, || {}).unwrap();
-    let read = folder(dir.path(), None, Exif::Apply).unwrap();
+    let read = folder(dir.path(), None, Exif::Apply, Values::default()).unwrap();
     let drawn = Drawn::new(world.clone(), 4);
     assert_eq!((read.len(), read.classes()), (drawn.len(), drawn.classes()));
     for (a, b) in read.items().zip(drawn.items()) {
@@ -165,24 +165,24 @@ fn a_folder_that_does_not_pair_up_is_an_error() {
     let own = root.join("own.txt");
     text(&own, "background\ncat\n");
     let classes = || Some(own.as_path());
-    assert!(message(folder(root, classes(), Exif::Apply)).contains("labels"));
+    assert!(message(folder(root, classes(), Exif::Apply, Values::default())).contains("labels"));
     picture(&root.join("images/a.jpg"), 1, 1, 0);
     std::fs::create_dir(root.join("labels")).unwrap();
-    assert!(message(folder(root, classes(), Exif::Apply)).contains("labels/a.png"));
+    assert!(message(folder(root, classes(), Exif::Apply, Values::default())).contains("labels/a.png"));
     labels(&root.join("labels/a.png"), 1, &[1]);
-    assert_eq!(folder(root, classes(), Exif::Apply).unwrap().item(0).unwrap().labels.values, [1]);
-    assert!(message(folder(root, None, Exif::Apply)).contains("classes.txt"));
+    assert_eq!(folder(root, classes(), Exif::Apply, Values::default()).unwrap().item(0).unwrap().labels.values, [1]);
+    assert!(message(folder(root, None, Exif::Apply, Values::default())).contains("classes.txt"));
     text(&root.join("classes.txt"), "background\ncat | kitten\n");
-    let read = folder(root, None, Exif::Apply).unwrap();
+    let read = folder(root, None, Exif::Apply, Values::default()).unwrap();
     assert_eq!(
         (read.classes(), &read.class_lines()[1][..]),
         (&["background".into(), "cat".into()][..], "cat | kitten")
     );
     labels(&root.join("labels/b.png"), 1, &[1]);
-    assert!(message(folder(root, classes(), Exif::Apply)).contains("images/b.png"));
+    assert!(message(folder(root, classes(), Exif::Apply, Values::default())).contains("images/b.png"));
     picture(&root.join("images/b.png"), 1, 1, 0);
     picture(&root.join("images/a.bmp"), 1, 1, 0);
-    assert!(message(folder(root, classes(), Exif::Apply)).contains("same name"));
+    assert!(message(folder(root, classes(), Exif::Apply, Values::default())).contains("same name"));
     let unknown = open("voc", root).err().unwrap().to_string();
     assert!(unknown.contains("voc2012") && unknown.contains("data.kind"), "{unknown}");
 }
@@ -202,4 +202,23 @@ fn run_lengths_are_those_of_pycocotools() {
         })
     });
     assert_eq!(map, expected.collect::<Vec<u16>>());
+}
+
+#[test]
+fn published_data_sets_can_leave_their_background_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("VOCdevkit/VOC2012");
+    text(&root.join("ImageSets/Segmentation/val.txt"), "a\n");
+    picture(&root.join("JPEGImages/a.jpg"), 4, 1, 0);
+    labels(&root.join("SegmentationClass/a.png"), 4, &[0, 1, 20, IGNORED]);
+    let registry = DataRegistry::built_in();
+    let source = Source::new("voc2012").with("root", dir.path()).with("background", false);
+    let set = registry.open_dataset(&source, 0).unwrap();
+    assert_eq!(
+        (set.classes().len(), &set.classes()[0][..], &set.class_lines()[0][..]),
+        (20, "aeroplane", "background = false")
+    );
+    let item = set.item(0).unwrap();
+    assert_eq!(item.labels.values, [IGNORED, 0, 19, IGNORED]);
+    assert_eq!(set.objects(0, &item), [0, 19]);
 }

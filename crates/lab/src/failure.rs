@@ -32,6 +32,11 @@ impl Failure {
         Self::input(path.display(), why)
     }
 
+    /// What the system said about a file: a full disk is the machine's failure, all else is bad input.
+    pub fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        move |error| simseg_data::Error::io(path)(error).into()
+    }
+
     /// The same failure with something in front of its line: where it happened.
     pub fn within(self, place: impl Display) -> Self {
         match self {

@@ -66,7 +66,8 @@ pub fn run<D: Differentiable>(
     for Variant { settings, .. } in &experiment.variants {
         open(settings, 0, &registries)?;
     }
-    let out = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
+    let place = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
+    let out = place.path.clone();
     crate::output::note!("{}\n→ {}", experiment.question.trim(), out.display());
     let mut known = inputs::Inputs::new();
     let mut results = Results { experiment: experiment.name.clone(), rows: vec![] };

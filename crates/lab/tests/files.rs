@@ -2,7 +2,7 @@
 //! what the program never does: write over an input, panic when nobody listens.
 
 use simseg::Picture;
-use simseg_data::picture::Labels;
+use simseg_data::picture::{IGNORED, Labels};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -116,7 +116,7 @@ fn a_folder_of_photographs_is_judged_upright_and_hidden_files_are_passed_over() 
     let label = |width: usize, height: usize| {
         let mut values = vec![0; width * height];
         values[0] = 1;
-        Labels { width, height, values }.save(&root.join("labels/a.png")).unwrap();
+        Labels::new(width, height, values).save(&root.join("labels/a.png")).unwrap();
     };
     let out = folder.path().join("a.json");
     label(stored.height, stored.width);
@@ -141,6 +141,26 @@ fn one_bad_image_does_not_end_a_batch() {
     assert!(line.contains("000001.png: not an image") && line.contains("1 of 3 images failed"), "{line}");
     assert!(out.join("000000.png").exists() && out.join("000002.png").exists() && !out.join("000001.png").exists());
     assert!(refused(&segment(&[&image(1)], &root.join("classes.txt"), &out, &[])).contains("000001.png"));
+}
+
+#[test]
+fn a_strip_that_would_be_a_giant_is_refused_before_memory_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = scenes(folder.path(), "1");
+    let (classes, out, strip) = (root.join("classes.txt"), folder.path().join("out"), folder.path().join("strip.png"));
+    Picture { width: 20_000, height: 1, rgb: vec![99; 60_000] }.save(&strip).unwrap();
+    // Squashed into a square it is nothing special.
+    let fine = segment(&[&strip], &classes, &out, &[]);
+    assert!(fine.status.success(), "{}", said(&fine));
+    let keep = ["--set", "input.fit=keep-aspect"];
+    let line = refused(&segment(&[&strip], &classes, &out, &keep));
+    assert!(line.contains("strip.png") && line.contains("1280000 patches") && line.contains("squash"), "{line}");
+    let batch = segment(&[&strip, &root.join("images/000000.png")], &classes, &out, &keep);
+    assert_eq!(batch.status.code(), Some(1), "{}", said(&batch));
+    assert!(out.join("000000.png").exists() && said(&batch).contains("1 of 2 images failed"));
+    // Twice the limit in one direction alone.
+    let line = refused(&segment(&[&strip], &classes, &out, &["--set", "input.size=1032"]));
+    assert!(line.contains("expected at most 16384"), "{line}");
 }
 
 #[test]
@@ -258,7 +278,7 @@ fn a_mask_of_0_and_255_is_pointed_out() {
     for number in 0..2 {
         let path = root.join(format!("labels/00000{number}.png"));
         let mut labels = Labels::load(&path).unwrap();
-        labels.values.iter_mut().for_each(|label| *label = if *label > 0 { 255 } else { 0 });
+        labels.values.iter_mut().for_each(|label| *label = if *label > 0 { IGNORED } else { 0 });
         labels.save(&path).unwrap();
     }
     let out = folder.path().join("a.json");

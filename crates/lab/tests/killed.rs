@@ -3,7 +3,7 @@
 //!
 //! Ten kills of each; `SIMSEG_KILLS=50 cargo test --release -p simseg-lab --test killed` is the long form.
 
-use simseg_data::picture::Labels;
+use simseg_data::picture::{IGNORED, Labels};
 use simseg_tensor::random;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -172,8 +172,8 @@ fn a_conversion() {
         let maps = at(root).join("coco_stuff164k/annotations/val2017");
         std::fs::create_dir_all(&maps).unwrap();
         for number in 0..100 {
-            let values = (0..64 * 48).map(|i| if (i / 7 + number) % 3 == 0 { 89 } else { 255 }).collect();
-            Labels { width: 64, height: 48, values }.save(&maps.join(format!("{number:03}.png"))).unwrap();
+            let values = (0..64 * 48).map(|i| if (i / 7 + number) % 3 == 0 { 89 } else { IGNORED }).collect();
+            Labels::new(64, 48, values).save(&maps.join(format!("{number:03}.png"))).unwrap();
         }
     }
     let (one, other) = (at("one"), at("other"));

@@ -1,6 +1,7 @@
 //! Classes as words, and as embeddings.
 //!
-//! A class file has one class a line, the background first; `cat | kitten` gives a class several words. A word's embedding is the
+//! A class file has one class a line, the background first, or `background = false` in its place: then a pixel that no class claims
+//! has no label. `cat | kitten` gives a class several words. A word's embedding is the
 //! mean of its prompts' embeddings, divided by its norm (or what the score rule makes of them); a class with several words has
 //! several embeddings and scores as the best of them (as SCLIP treats synonyms).
 
@@ -15,20 +16,27 @@ use std::collections::HashSet;
 pub struct ClassList {
     /// The words of each class; the first is its name.
     words: Vec<Vec<String>>,
+    /// Whether class 0 is the background.
+    background: bool,
 }
+
+/// Most classes: a label is 16 bits, and 65535 says "no class".
+const MOST: usize = u16::MAX as usize;
 
 impl ClassList {
     /// Reads a class file's text.
     ///
     /// ```
     /// let list = simseg_segment::ClassList::parse("background\ncat | kitten\ndog\n")?;
-    /// assert_eq!((list.len(), list.name(1)), (3, "cat"));
+    /// assert_eq!((list.len(), list.name(1), list.has_background()), (3, "cat", true));
+    /// let list = simseg_segment::ClassList::parse("background = false\nroad\nsky\n")?;
+    /// assert_eq!((list.len(), list.name(0), list.has_background()), (2, "road", false));
     /// # Ok::<(), simseg_tensor::Error>(())
     /// ```
     ///
     /// # Errors
-    /// If there is no class besides background, a line is empty, a word occurs twice, or there are more than 255 classes
-    /// (a label is a byte, and 255 means "do not look").
+    /// If there are fewer than two classes, the background among them, a line is empty, a word occurs twice, or there are more than
+    /// 65,535 classes.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -36,11 +44,24 @@ impl ClassList {
             lines.pop();
         }
         let fail = |what: String| Err(Error::setting("classes", what));
+        let setting =
+            lines.first().and_then(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim()));
+        let (background, skipped) = match setting {
+            Some(("background", "false")) => (false, 1),
+            Some(("background", "true")) => (true, 1),
+            Some(("background", value)) => return fail(format!("background = {value}; expected true or false")),
+            _ => (true, 0),
+        };
+        lines.drain(..skipped);
         if lines.len() < 2 {
-            return fail("expected the background on the first line and at least one class after it".into());
+            let expected = match background {
+                true => "expected the background on the first line and at least one class after it",
+                false => "expected at least two classes after `background = false`",
+            };
+            return fail(expected.into());
         }
-        if lines.len() > 255 {
-            return fail(format!("at most 255 classes, found {}", lines.len()));
+        if lines.len() > MOST {
+            return fail(format!("at most {MOST} classes, found {}", lines.len()));
         }
         let mut seen = HashSet::new();
         let mut words = Vec::with_capacity(lines.len());
@@ -48,17 +69,27 @@ impl ClassList {
             let class: Vec<String> = line.split('|').map(|word| word.trim().to_owned()).collect();
             for word in &class {
                 if word.is_empty() {
-                    return fail(format!("line {}: a class name is empty", number + 1));
+                    return fail(format!("line {}: a class name is empty", number + skipped + 1));
                 }
                 if !seen.insert(word.to_lowercase()) {
-                    return fail(format!("line {}: `{word}` occurs twice", number + 1));
+                    return fail(format!("line {}: `{word}` occurs twice", number + skipped + 1));
                 }
             }
             words.push(class);
         }
-        Ok(Self { words })
+        Ok(Self { words, background })
     }
 
+    /// The same words with class 0 as the background, or as a class like others.
+    #[must_use]
+    pub fn with_background(self, background: bool) -> Self {
+        Self { background, ..self }
+    }
+
+    /// Whether class 0 is the background.
+    pub fn has_background(&self) -> bool {
+        self.background
+    }
     /// Number of classes, background included.
     pub fn len(&self) -> usize {
         self.words.len()
@@ -86,6 +117,8 @@ impl ClassList {
 pub struct ClassBank<T> {
     /// Number of classes, background included.
     pub classes: usize,
+    /// Whether class 0 is the background.
+    pub background: bool,
     /// Unit rows `[r, d]`: one per word, unless the score rule combines prompts otherwise.
     pub embeddings: T,
     /// The class of each row, rising.
@@ -137,7 +170,17 @@ impl<T: Tensor> ClassBank<T> {
             }
         }
         let embeddings = T::concat(&rows.iter().collect::<Vec<_>>(), 0)?;
-        Ok(Self { classes: list.len(), embeddings, class_of, prompts })
+        Ok(Self { classes: list.len(), background: list.has_background(), embeddings, class_of, prompts })
+    }
+
+    /// The label of a pixel that no class claims.
+    pub fn unclaimed(&self) -> u16 {
+        if self.background { 0 } else { crate::metrics::IGNORE }
+    }
+
+    /// The classes that can be drawn: all but the background.
+    pub fn foreground(&self) -> std::ops::Range<usize> {
+        usize::from(self.background)..self.classes
     }
 
     /// Rows of a class.
@@ -168,7 +211,12 @@ mod tests {
             let error = ClassList::parse(text).unwrap_err().to_string();
             assert!(error.contains(needle), "{error}");
         }
-        let many: Vec<String> = (0..256).map(|i| format!("class{i}")).collect();
-        assert!(ClassList::parse(&many.join("\n")).is_err());
+        let many = |count: usize| (0..count).map(|i| format!("class{i}")).collect::<Vec<_>>().join("\n");
+        assert!(ClassList::parse(&many(MOST + 1)).is_err());
+        assert_eq!(ClassList::parse(&many(300)).unwrap().len(), 300);
+        let error = |text: &str| ClassList::parse(text).unwrap_err().to_string();
+        assert!(error("background = maybe\na\nb").contains("true or false"));
+        assert!(error("background = false\na\n").contains("two classes"));
+        assert!(error("background = false\na\n\nb").contains("line 3"));
     }
 }

@@ -29,11 +29,23 @@ pub struct ClassMask {
     pub mask: Vec<u8>,
 }
 
-/// Labels of `pixels` pixels; 0 where nobody claims. On a tie the lower class index wins, as with `argmax`.
+/// What becomes of a pixel that no class claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unclaimed {
+    /// It is background, or without label where classes have no background.
+    #[default]
+    Unlabelled,
+    /// It goes to the class with the highest map value at this pixel among those that were selected, and to the class with the
+    /// highest score if none was: every pixel has a class.
+    BestClass,
+}
+
+/// Labels of `pixels` pixels; `unclaimed` where nobody claims. On a tie the lower class index wins, as with `argmax`.
 ///
 /// A covering class whose score is not positive covers nothing: `0` of an empty class is no less (released code).
-pub fn compose(masks: &[ClassMask], pixels: usize, how: Compose) -> Vec<u8> {
-    let mut labels = vec![0u8; pixels];
+pub fn compose(masks: &[ClassMask], pixels: usize, how: Compose, unclaimed: u16) -> Vec<u16> {
+    let mut labels = vec![unclaimed; pixels];
     let mut best = vec![
         match how {
             Compose::Covering => 0.0,
@@ -51,11 +63,19 @@ pub fn compose(masks: &[ClassMask], pixels: usize, how: Compose) -> Vec<u8> {
             };
             if value > best[p] {
                 best[p] = value;
-                labels[p] = mask.class as u8;
+                labels[p] = mask.class as u16;
             }
         }
     }
     labels
+}
+
+/// Gives every pixel labelled `unclaimed` to a class ([`Unclaimed::BestClass`]); `highest` is the class with the highest score.
+pub fn give_to_best(labels: &mut [u16], masks: &[ClassMask], unclaimed: u16, highest: usize) {
+    for (p, label) in labels.iter_mut().enumerate().filter(|(_, label)| **label == unclaimed) {
+        let best = masks.iter().reduce(|best, mask| if mask.map[p] > best.map[p] { mask } else { best });
+        *label = best.map_or(highest, |mask| mask.class) as u16;
+    }
 }
 
 #[cfg(test)]
@@ -69,14 +89,26 @@ mod tests {
     #[test]
     fn the_higher_score_covers_and_the_higher_map_wins_per_pixel() {
         let masks = [mask(1, 0.9, &[0.6, 0.6, 0.0], &[1, 1, 0]), mask(2, 0.5, &[0.0, 0.8, 0.0], &[0, 1, 0])];
-        assert_eq!(compose(&masks, 3, Compose::Covering), [1, 1, 0]);
-        assert_eq!(compose(&masks, 3, Compose::PerPixel), [1, 2, 0]);
+        assert_eq!(compose(&masks, 3, Compose::Covering, 0), [1, 1, 0]);
+        assert_eq!(compose(&masks, 3, Compose::PerPixel, 65535), [1, 2, 65535]);
+    }
+
+    #[test]
+    fn unclaimed_pixels_can_go_to_the_best_class() {
+        let masks = [mask(1, 0.9, &[0.2, 0.1, 0.9], &[0, 0, 1]), mask(2, 0.5, &[0.1, 0.4, 0.0], &[0, 0, 0])];
+        let mut labels = compose(&masks, 3, Compose::Covering, 65535);
+        assert_eq!(labels, [65535, 65535, 1]);
+        give_to_best(&mut labels, &masks, 65535, 7);
+        assert_eq!(labels, [1, 2, 1]);
+        let mut none = vec![65535; 2];
+        give_to_best(&mut none, &[], 65535, 7);
+        assert_eq!(none, [7, 7]);
     }
 
     #[test]
     fn ties_go_to_the_lower_index_and_negative_scores_cover_nothing() {
         let masks = [mask(2, 0.5, &[1.0], &[1]), mask(1, 0.5, &[1.0], &[1])];
-        assert_eq!(compose(&masks, 1, Compose::Covering), [1]);
-        assert_eq!(compose(&[mask(3, -0.1, &[1.0], &[1])], 1, Compose::Covering), [0]);
+        assert_eq!(compose(&masks, 1, Compose::Covering, 0), [1]);
+        assert_eq!(compose(&[mask(3, -0.1, &[1.0], &[1])], 1, Compose::Covering, 0), [0]);
     }
 }

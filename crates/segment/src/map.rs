@@ -110,7 +110,7 @@ pub fn nearest(i: usize, from: usize, to: usize) -> usize {
 ///
 /// That is `⌊i·s⌋` with `s = 1/(to/from)` in double precision. Where `i·from/to` is whole, `i·s` may fall a hair short of it,
 /// and the source is the one before: a column of labels here and there, but the released code's.
-pub fn resize_labels(labels: &[u8], from: Size, to: Size) -> Vec<u8> {
+pub fn resize_labels(labels: &[u16], from: Size, to: Size) -> Vec<u16> {
     let sources = |from: usize, to: usize| -> Vec<usize> {
         let scale = 1.0 / (to as f64 / from as f64);
         (0..to).map(|i| ((i as f64 * scale) as usize).min(from - 1)).collect()
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(out, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]);
         assert_eq!(resize_labels(&[1, 2], size(1, 2), size(1, 3)), [1, 1, 2]);
         // 17·288/102 is 48, but 17·(1/(102/288)) falls short of it.
-        let ramp: Vec<u8> = (0..288).map(|i| (i / 2) as u8).collect();
+        let ramp: Vec<u16> = (0..288).map(|i| (i / 2) as u16).collect();
         assert_eq!(resize_labels(&ramp, size(1, 288), size(1, 102))[17], 23);
     }
 

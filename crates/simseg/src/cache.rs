@@ -3,7 +3,7 @@
 //! A bank is found again by a hash of everything it depends on: the bytes of the weights and the vocabulary, the words, and
 //! the recipe's prompts and score rule. Anything else in its place, or a damaged file, is computed anew.
 
-use crate::directory::TOKENIZERS;
+use crate::fingerprint::fingerprint;
 use crate::watch::Watch;
 use crate::words::Words;
 use crate::{Error, Model, Result};
@@ -99,25 +99,6 @@ fn key<T: Tensor>(model: &Model<T>, folder: &Path, list: &ClassList) -> Result<S
     Ok(hash.finalize().to_hex()[..32].to_owned())
 }
 
-/// Hash of a model directory's files, as 32 hexadecimal digits: two folders with the same are the same model.
-///
-/// # Errors
-/// If one cannot be read.
-pub fn fingerprint(folder: &Path) -> Result<String> {
-    let mut hash = blake3::Hasher::new();
-    for name in ["config.json"].into_iter().chain(TOKENIZERS).chain(["model.safetensors"]) {
-        let path = folder.join(name);
-        if path.exists() {
-            // Read in pieces, not mapped: hashing should not make the weights count as memory in use.
-            let file = std::fs::File::open(&path).map_err(|error| Error::file(&path, error))?;
-            let mut one = blake3::Hasher::new();
-            one.update_reader(file).map_err(|error| Error::file(&path, error))?;
-            hash.update(name.as_bytes()).update(one.finalize().as_bytes());
-        }
-    }
-    Ok(hash.finalize().to_hex()[..32].to_owned())
-}
-
 fn write<T: Tensor>(path: &Path, bank: &ClassBank<T>) -> Result<()> {
     let rows = bank.class_of.iter().map(|&class| class as f32).collect();
     let kept = [
@@ -139,5 +120,5 @@ fn read<T: Tensor>(path: &Path, model: &Model<T>, list: &ClassList) -> Option<Cl
     }
     let shape = [rows, model.network_config().projection()];
     let embeddings = T::from_shared(weights.get("embeddings", &shape).ok()?, &shape, model.device()).ok()?;
-    Some(ClassBank { classes: list.len(), embeddings, class_of, prompts: None })
+    Some(ClassBank { classes: list.len(), background: list.has_background(), embeddings, class_of, prompts: None })
 }

@@ -149,6 +149,7 @@ impl<T: Tensor> Loaded<T> {
         });
         let tensors = tensors.collect::<Result<Vec<_>>>()?;
         simseg_data::checkpoint::write(&folder.join("model.safetensors"), &tensors, &[])?;
+        crate::fingerprint::note(folder)?;
         self.tokenizer.save(folder)?;
         // Last: a folder without it is no model directory yet.
         self.description.write(folder)

@@ -13,6 +13,9 @@ use simseg_segment::ImageFeatures;
 use simseg_segment::map::Size;
 use simseg_tensor::{Ops, Tap, Tensor};
 
+/// Most patches of a network's input: 2,048×2,048 pixels at patches of 16. Attention looks at their square.
+const PATCHES: usize = 1 << 14;
+
 impl<T: Tensor> Model<T> {
     /// The size that a picture is resized to.
     pub fn input_size(&self, picture: &Picture) -> Size {
@@ -33,13 +36,22 @@ impl<T: Tensor> Model<T> {
     /// `image/embedding`.
     ///
     /// # Errors
-    /// If the input is not a whole number of patches, or pictures need different input sizes.
+    /// If the input is not a whole number of patches or more than 16,384, or pictures need different input sizes.
     pub fn features(&self, pictures: &[Picture], tap: &mut dyn Tap<T>) -> Result<Vec<ImageFeatures<T>>> {
         let Some(first) = pictures.first() else { return Ok(vec![]) };
         let (input, patch) = (self.input_size(first), self.network_config().patch());
         if input.height % patch != 0 || input.width % patch != 0 {
             let expected = format!("a multiple of the patch ({patch}), found {}", self.recipe().input.size);
             return Err(Error::input("input.size", expected));
+        }
+        let patches = (input.height / patch).saturating_mul(input.width / patch);
+        if patches > PATCHES {
+            let Size { height, width } = input;
+            let expected = format!(
+                "{width}×{height} pixels are {patches} patches; expected at most {PATCHES}: a smaller input.size, or \
+                 input.fit = \"squash\" for strips"
+            );
+            return Err(Error::input("input", expected));
         }
         if pictures.iter().any(|picture| self.input_size(picture) != input) {
             return Err(Error::input("images", "one input size per batch"));
@@ -110,7 +122,10 @@ impl<T: Tensor> Tap<T> for Asking<'_, T> {
     fn see_host(&mut self, name: &str, shape: &[usize], values: &[f32]) -> simseg_tensor::Result<()> {
         self.inner.see_host(name, shape, values)
     }
-    fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
+    fn see_mask(&mut self, name: &str, shape: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
+        self.inner.see_mask(name, shape, values)
+    }
+    fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u16]) -> simseg_tensor::Result<()> {
         self.inner.see_labels(name, shape, values)
     }
 }

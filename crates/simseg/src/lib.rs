@@ -27,13 +27,15 @@ pub mod model;
 pub mod words;
 pub mod features;
 #[cfg(feature = "fs")]
+pub mod fingerprint;
+#[cfg(feature = "fs")]
 pub mod cache;
 
 #[cfg(feature = "fs")]
 #[doc(no_inline)]
 pub use blake3 as hash;
 #[cfg(feature = "fs")]
-pub use cache::{Cache, fingerprint};
+pub use cache::Cache;
 pub use directory::{Loaded, ModelDescription};
 pub use error::{Error, Result};
 pub use model::{Found, Model, Segmented};
@@ -41,7 +43,7 @@ pub use recipe::Recipe;
 pub use registry::{Extension, Registry};
 pub use simseg_data as data;
 pub use simseg_data::Picture;
-pub use simseg_data::picture::Labels;
+pub use simseg_data::picture::{LabelFormat, Labels};
 pub use simseg_registry::Choice;
 pub use simseg_segment::ClassList;
 pub use watch::{Unwatched, Watch};

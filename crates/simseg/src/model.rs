@@ -6,7 +6,7 @@ use crate::words::Words;
 use crate::{Error, Recipe, Registry, Result};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::checkpoint::Weights;
-use simseg_data::picture::Labels;
+use simseg_data::picture::{LabelFormat, Labels};
 use simseg_data::{Picture, Tokenizer};
 use simseg_model::{Aligner, Network, NetworkConfig, Parameters, Stage};
 use simseg_segment::{ImageFeatures, Segmentation, Segmenter, View};
@@ -172,7 +172,8 @@ impl<T: Tensor> Model<T> {
     ) -> Result<Segmented> {
         let details = self.segmenter.segment(self.view(features, words), tap)?;
         let (width, height) = (picture.width, picture.height);
-        let labels = Labels { width, height, values: details.labels.clone() };
+        let format = LabelFormat::of(words.list.len(), words.list.has_background());
+        let labels = Labels { width, height, values: details.labels.clone(), format };
         let pixels = |class: usize| labels.values.iter().filter(|&&label| usize::from(label) == class).count();
         let found = details.masks.iter().map(|mask| Found {
             class: mask.class,

@@ -3,7 +3,7 @@
 //! ```
 //! use serde::{Deserialize, Serialize};
 //! use simseg::{Choice, Extension, Registry};
-//! use simseg_segment::threshold::{Selection, Threshold, ranking};
+//! use simseg_segment::threshold::{Scores, Selection, Threshold, ranking};
 //! use simseg_tensor::Tensor;
 //!
 //! /// Draws the second best class and nothing else.
@@ -12,8 +12,9 @@
 //! struct RunnerUp {}
 //!
 //! impl Threshold for RunnerUp {
-//!     fn select(&self, scores: &[f32]) -> Selection {
-//!         let classes = ranking(scores).into_iter().filter(|&class| class != 0).skip(1).take(1).collect();
+//!     fn select(&self, scores: Scores<'_>) -> Selection {
+//!         let drawable = ranking(&scores).into_iter().filter(|&class| !scores.is_background(class));
+//!         let classes = drawable.skip(1).take(1).collect();
 //!         Selection { threshold: f32::NAN, classes }
 //!     }
 //! }
@@ -27,7 +28,7 @@
 //!
 //! type Cpu = simseg_cpu::CpuTensor<f32>;
 //! let rule = Registry::<Cpu>::with(&Mine).segment.parts.thresholds.build(&Choice::new("runner-up"))?;
-//! assert_eq!(rule.select(&[0.9, 0.1, 0.3, 0.2]).classes, [3]);
+//! assert_eq!(rule.select(Scores::from(&[0.9, 0.1, 0.3, 0.2])).classes, [3]);
 //! # Ok::<(), simseg_registry::Error>(())
 //! ```
 

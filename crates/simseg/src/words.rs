@@ -9,7 +9,7 @@ use simseg_tensor::{NoTap, Tensor};
 /// Classes that a model looks for: their words, and their embeddings under its recipe.
 #[derive(Debug, Clone)]
 pub struct Words<T: Tensor> {
-    /// The words; class 0 is the background.
+    /// The words.
     pub list: ClassList,
     /// The embeddings.
     pub bank: ClassBank<T>,
@@ -17,7 +17,7 @@ pub struct Words<T: Tensor> {
 
 impl<T: Tensor> Model<T> {
     /// Embeds words, one class each; `"cat | kitten"` gives a class several. Class 0 is the background: it is put in front
-    /// unless the first word is `background`.
+    /// unless the first word is `background`. For classes without a background see [`Self::classes`].
     ///
     /// # Errors
     /// If there is no word, or one occurs twice.
@@ -96,7 +96,7 @@ impl<T: Tensor> Model<T> {
     }
 }
 
-/// A class file: one class a line, the background first; `cat | kitten` gives a class several words.
+/// A class file: one class a line, the background first unless `background = false` stands there; `cat | kitten` gives a class several words.
 ///
 /// # Errors
 /// One line that names the file and what is wrong in it.

@@ -24,8 +24,14 @@ pub trait Tap<T: Tensor> {
         Ok(())
     }
 
-    /// The same for masks and label maps.
-    fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u8]) -> Result<()> {
+    /// The same for masks: 1 inside, 0 outside.
+    fn see_mask(&mut self, name: &str, shape: &[usize], values: &[u8]) -> Result<()> {
+        let _ = (name, shape, values);
+        Ok(())
+    }
+
+    /// The same for label maps: a class for each pixel, or `u16::MAX` for none.
+    fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u16]) -> Result<()> {
         let _ = (name, shape, values);
         Ok(())
     }

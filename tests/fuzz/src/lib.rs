@@ -9,9 +9,10 @@ mod seeds;
 use simseg::Registry;
 use simseg_cpu::CpuTensor;
 use simseg_data::checkpoint::{self, Checkpoint};
+use simseg_data::datasets::{context, mask};
 use simseg_data::pairs::captions::{Columns, captions};
 use simseg_data::picture::Labels;
-use simseg_data::{Exif, Picture, Tokenizer, datasets::mask};
+use simseg_data::{Exif, Picture, Tokenizer};
 use simseg_lab::commands::import::described::Described;
 use simseg_lab::experiment::Experiment;
 use simseg_tensor::random::{self, ChaCha8Rng};
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// All parsers.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "pth", read: pth, seeds: seeds::pth },
     Target { name: "safetensors", read: safetensors, seeds: seeds::safetensors },
     Target { name: "index", read: index, seeds: seeds::index },
@@ -42,6 +43,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "labels", read: labels, seeds: seeds::labels },
     Target { name: "captions", read: caption_file, seeds: seeds::captions },
     Target { name: "runs", read: runs, seeds: seeds::runs },
+    Target { name: "context", read: context_file, seeds: seeds::context },
 ];
 
 /// Runs a target by name.
@@ -180,6 +182,17 @@ fn caption_file(bytes: &[u8]) {
     });
 }
 
+/// PASCAL in Detail's annotations, as `simseg convert context` reads them.
+fn context_file(bytes: &[u8]) {
+    as_file("trainval_merged.json", bytes, |path| {
+        let root = path.with_file_name("VOC2010");
+        if let Some(written) = one_line(context::convert(path, &root, |_| {})) {
+            assert!(written.train + written.val == 0 || root.join("SegmentationClassContext").is_dir());
+        }
+        drop(std::fs::remove_dir_all(root));
+    });
+}
+
 /// COCO's run lengths, as PASCAL in Detail has them.
 fn runs(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -191,6 +204,21 @@ fn runs(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seeds_are_whole_files() {
+        for seed in seeds::picture() {
+            Picture::from_bytes(&seed, Exif::Apply).unwrap();
+        }
+        for seed in seeds::labels() {
+            Labels::from_bytes(&seed).unwrap();
+        }
+        for seed in seeds::context() {
+            as_file("whole.json", &seed, |path| {
+                assert_eq!(context::convert(path, &path.with_file_name("whole"), |_| {}).unwrap().train, 1);
+            });
+        }
+    }
 
     #[test]
     fn every_parser_survives_a_thousand_damaged_files() {

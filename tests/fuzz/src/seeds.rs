@@ -127,8 +127,8 @@ pub fn picture() -> Vec<Vec<u8>> {
 }
 
 pub fn labels() -> Vec<Vec<u8>> {
-    let values = (0..9 * 7).map(|i| (i % 4) as u8).collect();
-    let ours = simseg_data::picture::Labels { width: 9, height: 7, values }.png();
+    let values = (0..9 * 7).map(|i| (i % 4) as u16).collect();
+    let ours = simseg_data::picture::Labels::new(9, 7, values).png();
     let mut packed = vec![];
     let mut encoder = png::Encoder::new(&mut packed, 5, 3);
     encoder.set_color(png::ColorType::Indexed);
@@ -138,7 +138,31 @@ pub fn labels() -> Vec<Vec<u8>> {
         .write_header()
         .and_then(|mut writer| writer.write_image_data(&[0b00_01_10_00, 0b01_00_00_00].repeat(3)));
     written.expect("rows of two bytes");
-    vec![ours, packed]
+    let many = simseg_data::picture::LabelFormat::of(300, true);
+    let values = (0..9 * 7).map(|i| i * 5).collect();
+    let deep = simseg_data::picture::Labels { format: many, ..simseg_data::picture::Labels::new(9, 7, values) }.png();
+    vec![ours, packed, deep]
+}
+
+pub fn context() -> Vec<Vec<u8>> {
+    let image = |number: u32, phase: &str| {
+        format!(
+            r#"{{"image_id": {number}, "file_name": "2008_00000{number}.jpg", "phase": "{phase}", "height": 2, "width": 3}}"#
+        )
+    };
+    let mask = |number: u32, category: u32, counts: &str| {
+        format!(
+            r#"{{"image_id": {number}, "category_id": {category}, "segmentation": {{"counts": "{counts}", "size": [2, 3]}}}}"#
+        )
+    };
+    let text = format!(
+        r#"{{"images": [{}, {}], "annos_segmentation": [{}, {}], "categories": [{{"id": 25, "name": "bird"}}]}}"#,
+        image(1, "train"),
+        image(2, "val"),
+        mask(1, 25, "06"),
+        mask(2, 416, "222"),
+    );
+    vec![text.into_bytes()]
 }
 
 pub fn captions() -> Vec<Vec<u8>> {

@@ -20,13 +20,13 @@ impl Drawn {
 
     fn labels(&self, index: usize) -> Labels {
         let size = self.0.size;
-        let label = |p: usize| if (p % size < size / 2) == (index % 2 == 0) { 1 + (index % 2) as u8 } else { 0 };
-        Labels { width: size, height: size, values: (0..size * size).map(label).collect() }
+        let label = |p: usize| if (p % size < size / 2) == (index % 2 == 0) { 1 + (index % 2) as u16 } else { 0 };
+        Labels::new(size, size, (0..size * size).map(label).collect())
     }
 
     fn picture(&self, index: usize) -> Picture {
         let size = self.0.size;
-        let pixel = |label: u8| if label > 0 { [200, 30, (index % 50) as u8] } else { [40, 40, 40] };
+        let pixel = |label: u16| if label > 0 { [200, 30, (index % 50) as u8] } else { [40, 40, 40] };
         let rgb = self.labels(index).values.into_iter().flat_map(pixel).collect();
         Picture { width: size, height: size, rgb }
     }

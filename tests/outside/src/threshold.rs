@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
-use simseg_segment::threshold::{Selection, Threshold, keep, ranking};
+use simseg_segment::threshold::{Scores, Selection, Threshold, keep, ranking};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Median {}
 
 impl Threshold for Median {
-    fn select(&self, scores: &[f32]) -> Selection {
-        let median = scores[ranking(scores)[scores.len() / 2]];
+    fn select(&self, scores: Scores<'_>) -> Selection {
+        let median = scores[ranking(&scores)[scores.len() / 2]];
         keep(scores, median, |class| scores[class] > median)
     }
 }

@@ -21,6 +21,12 @@ impl<'a> Stored<'a> {
         Self::lazy(name, shape, move || Cow::Owned(values.iter().flat_map(|x| x.to_le_bytes()).collect()))
     }
 
+    /// Labels of more than 255 classes.
+    pub fn u16(name: String, shape: Vec<usize>, values: &[u16]) -> Self {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { name, dtype: safetensors::Dtype::U16, shape, bytes: Box::new(move || Cow::Owned(bytes.clone())) }
+    }
+
     /// Masks and labels.
     pub fn u8(name: String, shape: Vec<usize>, values: Vec<u8>) -> Self {
         Self { name, dtype: safetensors::Dtype::U8, shape, bytes: Box::new(move || Cow::Owned(values.clone())) }

@@ -6,9 +6,9 @@
 //! maps where there are none. Sources: Caesar et al. 2018; SimSeg's `tools/convert_datasets/coco_stuff164k.py`.
 
 use super::files::{Files, Paths, files, locate, relabel_all, stem};
-use super::owned;
+use super::{Values, owned};
 use crate::datasets::voc::Root;
-use crate::picture::{Exif, Labels};
+use crate::picture::{Exif, IGNORED, Labels};
 use crate::source::DataRegistry;
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -29,23 +29,23 @@ pub const CLASSES: [&str; 81] = [
 ];
 
 /// Category numbers less one, up to 89, that COCO never used.
-const GAPS: [u8; 10] = [11, 25, 28, 29, 44, 65, 67, 68, 70, 82];
+const GAPS: [u16; 10] = [11, 25, 28, 29, 44, 65, 67, 68, 70, 82];
 const CONVERTED: &str = "_labelTrainIds";
 
-/// The label that a value of a published map stands for, or `None` if it stands for nothing.
+/// The label that a value of a published map stands for, or `None` if it stands for nothing; its 255 is read as [`IGNORED`].
 ///
 /// ```
 /// use simseg_data::datasets::coco::label;
 /// // A person, a toothbrush (category 90, the 80th thing), branches, unlabelled, and a gap.
-/// assert_eq!([0, 89, 93, 255, 11].map(label), [Some(1), Some(80), Some(0), Some(0), None]);
+/// assert_eq!([0, 89, 93, 65535, 11].map(label), [Some(1), Some(80), Some(0), Some(0), None]);
 /// ```
-pub fn label(value: u8) -> Option<u8> {
+pub fn label(value: u16) -> Option<u16> {
     match value {
         0..=89 => {
-            let before = GAPS.iter().filter(|&&gap| gap < value).count() as u8;
+            let before = GAPS.iter().filter(|&&gap| gap < value).count() as u16;
             (!GAPS.contains(&value)).then(|| value + 1 - before)
         }
-        91..=181 | 255 => Some(0),
+        91..=181 | IGNORED => Some(0),
         _ => None,
     }
 }
@@ -71,7 +71,14 @@ pub fn coco_object(root: &Path) -> Result<Files> {
     if pairs.is_empty() {
         return Err(Error::content(&images, "expected .jpg pictures, found none"));
     }
-    Ok(Files { classes: owned(&CLASSES), lines: None, items: pairs, relabel: Some(label), exif: Exif::Ignore })
+    Ok(Files {
+        classes: owned(&CLASSES),
+        lines: None,
+        items: pairs,
+        relabel: Some(label),
+        values: Values::default(),
+        exif: Exif::Ignore,
+    })
 }
 
 /// Writes a `*_labelTrainIds.png` beside every published map of `annotations`' folders (`train2017`, `val2017`) below `root`.
@@ -104,7 +111,8 @@ pub fn convert(root: &Path, progress: impl Fn(usize) + Sync) -> Result<usize> {
 /// Adds it to the sources.
 pub fn register(registry: &mut DataRegistry) {
     registry.datasets.add("coco-object", "COCO 2017, 80 things", |place: Root| {
-        Ok(Box::new(coco_object(&place.root).map_err(BuildError::build)?))
+        let files = coco_object(&place.root).map_err(BuildError::build)?;
+        Ok(Box::new(if place.background { files } else { files.without_background() }))
     });
 }
 
@@ -114,8 +122,8 @@ mod tests {
 
     #[test]
     fn eighty_values_are_things_each_once_and_in_order() {
-        let things: Vec<u8> = (0..=255).filter_map(label).filter(|&label| label > 0).collect();
-        assert_eq!(things, (1..=80).collect::<Vec<u8>>());
+        let things: Vec<u16> = (0..=255).filter_map(label).filter(|&label| label > 0).collect();
+        assert_eq!(things, (1..=80).collect::<Vec<u16>>());
         // COCO: category 18 is a dog, 62 a chair, 72 a tv; values are one less.
         assert_eq!([17, 61, 71].map(|v| CLASSES[usize::from(label(v).unwrap())]), ["dog", "chair", "tv"]);
     }

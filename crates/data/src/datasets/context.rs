@@ -146,15 +146,16 @@ fn labels(image: &Image, annotations: &[&Annotation]) -> std::result::Result<Lab
         }
         mask::paint(&mask::runs(counts)?, &mut map, width, height, *category_id)?;
     }
-    let label = |category: u16| CATEGORIES.binary_search(&category).map(|rank| rank as u8);
-    let values: std::result::Result<Vec<u8>, _> = map.iter().map(|&c| label(c).map_err(|_| c)).collect();
+    let label = |category: u16| CATEGORIES.binary_search(&category).map(|rank| rank as u16);
+    let values: std::result::Result<Vec<u16>, _> = map.iter().map(|&c| label(c).map_err(|_| c)).collect();
     let values = values.map_err(|c| format!("category {c}, which is none of the 59 and background"))?;
-    Ok(Labels { width, height, values })
+    Ok(Labels::new(width, height, values))
 }
 
 /// Adds it to the sources.
 pub fn register(registry: &mut DataRegistry) {
     registry.datasets.add("context", "PASCAL Context, 59 classes", |place: Root| {
-        Ok(Box::new(context(&place.root).map_err(BuildError::build)?))
+        let files = context(&place.root).map_err(BuildError::build)?;
+        Ok(Box::new(if place.background { files } else { files.without_background() }))
     });
 }

@@ -101,7 +101,7 @@ impl Dataset for Drawn {
         let scene = self.world.scene(self.within(index)?);
         let (width, height) = (scene.size, scene.size);
         let picture = Picture { width, height, rgb: scene.rgb };
-        let labels = Labels { width, height, values: scene.labels };
+        let labels = Labels::new(width, height, scene.labels.into_iter().map(u16::from).collect());
         Ok(Item { stem: format!("{index:06}"), picture, labels })
     }
 
@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(Pairs::caption(&drawn, index).unwrap(), pair.caption);
             assert_eq!(Dataset::caption(&drawn, index).unwrap(), Some(pair.caption));
             for class in drawn.objects(index, &item) {
-                assert!(item.labels.values.contains(&(class as u8)), "scene {index}, class {class}");
+                assert!(item.labels.values.contains(&(class as u16)), "scene {index}, class {class}");
             }
         }
         assert!(drawn.pair(4).is_err());

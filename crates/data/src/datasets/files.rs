@@ -1,6 +1,6 @@
 //! Data sets on disk come down to pairs of files: a picture and its label map.
 
-use super::{Dataset, IGNORED, Item};
+use super::{Dataset, Item, Values};
 use crate::picture::{Exif, Labels, Picture};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,9 @@ pub struct Files {
     pub(super) lines: Option<Vec<String>>,
     pub(super) items: Vec<Paths>,
     /// What the values of the label maps mean, if not the labels themselves.
-    pub(super) relabel: Option<fn(u8) -> Option<u8>>,
+    pub(super) relabel: Option<fn(u16) -> Option<u16>>,
+    /// What those values, or these meanings, stand for.
+    pub(super) values: Values,
     /// Whether photographs are turned as their camera noted it.
     pub(super) exif: Exif,
 }
@@ -30,6 +32,16 @@ pub(super) struct Paths {
     pub(super) raw: bool,
 }
 
+impl Files {
+    /// The same without its background: 0 is not counted, class `k` is written as `k + 1`. The literature's VOC20 and Context59
+    /// are VOC 2012 and PASCAL Context so.
+    pub(super) fn without_background(mut self) -> Self {
+        self.classes.remove(0);
+        self.values = Values { background: false, reduce_zero_label: true, ..self.values };
+        self
+    }
+}
+
 impl Dataset for Files {
     fn len(&self) -> usize {
         self.items.len()
@@ -40,7 +52,12 @@ impl Dataset for Files {
     }
 
     fn class_lines(&self) -> Vec<String> {
-        self.lines.clone().unwrap_or_else(|| self.classes.clone())
+        let none = (!self.values.background).then(|| "background = false".to_owned());
+        none.into_iter().chain(self.lines.clone().unwrap_or_else(|| self.classes.clone())).collect()
+    }
+
+    fn has_background(&self) -> bool {
+        self.values.background
     }
 
     fn item(&self, index: usize) -> Result<Item> {
@@ -58,17 +75,13 @@ impl Dataset for Files {
         if let Some(relabel) = self.relabel.filter(|_| *raw) {
             relabel_all(&mut labels, relabel, path)?;
         }
-        let count = self.classes.len();
-        if let Some(wrong) = labels.values.iter().find(|&&label| usize::from(label) >= count && label != IGNORED) {
-            let expected = format!("label {wrong}; expected below {count} (the number of classes) or {IGNORED}");
-            return Err(Error::content(path, expected));
-        }
+        self.values.apply(&mut labels, self.classes.len()).map_err(|text| Error::content(path, text))?;
         Ok(Item { stem: stem.clone(), picture, labels })
     }
 }
 
 /// Gives every value of a label map its meaning.
-pub(super) fn relabel_all(labels: &mut Labels, relabel: fn(u8) -> Option<u8>, path: &Path) -> Result<()> {
+pub(super) fn relabel_all(labels: &mut Labels, relabel: fn(u16) -> Option<u16>, path: &Path) -> Result<()> {
     for label in &mut labels.values {
         *label =
             relabel(*label).ok_or_else(|| Error::content(path, format!("value {label}, which stands for no class")))?;

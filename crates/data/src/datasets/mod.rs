@@ -12,6 +12,7 @@
 
 #[cfg(feature = "fs")]
 mod files;
+mod values;
 #[cfg(feature = "fs")]
 pub mod mask;
 simseg_registry::family! {
@@ -24,15 +25,14 @@ simseg_registry::family! {
     #[cfg(feature = "fs")] folder,
 }
 
+pub use crate::picture::IGNORED;
 #[cfg(feature = "fs")]
 pub use files::{Files, pictures};
+pub use values::Values;
 
 use crate::Result;
 use crate::picture::{Labels, Picture};
 use crate::source::DataRegistry;
-
-/// The label that is not counted.
-pub const IGNORED: u8 = 255;
 
 /// A picture and its truth, of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub trait Dataset: Send + Sync {
     /// Number of items.
     fn len(&self) -> usize;
 
-    /// Class names by label, background first.
+    /// Class names by label, the background first if there is one.
     fn classes(&self) -> &[String];
 
     /// Item `index`, below [`len`](Self::len): always the same one, whichever was read before. Picture and label map are of one
@@ -60,17 +60,22 @@ pub trait Dataset: Send + Sync {
     /// If a file is missing or damaged, or breaks that promise.
     fn item(&self, index: usize) -> Result<Item>;
 
-    /// The classes with all their words, as the lines of a class file: `cat | kitten`.
+    /// Whether the first class is the background.
+    fn has_background(&self) -> bool {
+        true
+    }
+
+    /// The lines of a class file: all words of every class (`cat | kitten`), after `background = false` if there is none.
     fn class_lines(&self) -> Vec<String> {
-        self.classes().to_vec()
+        let none = (!self.has_background()).then(|| "background = false".to_owned());
+        none.into_iter().chain(self.classes().iter().cloned()).collect()
     }
 
     /// The class of every object in an item, background excluded; without better knowledge the classes of its labels.
     fn objects(&self, index: usize, item: &Item) -> Vec<usize> {
         let _ = index;
-        let mut seen = [false; 256];
-        item.labels.values.iter().for_each(|&label| seen[usize::from(label)] = true);
-        (1..self.classes().len()).filter(|&class| seen[class]).collect()
+        let first = usize::from(self.has_background());
+        item.labels.classes().into_iter().filter(|&class| class >= first).collect()
     }
 
     /// What somebody wrote about an item, if anybody did.

@@ -4,7 +4,7 @@
 //! Source: Everingham et al., the VOC 2012 development kit; class words as in SimSeg's `label_category/pascal_voc.txt`.
 
 use super::files::{Files, Paths, locate, names};
-use super::owned;
+use super::{Values, owned, values};
 use crate::Result;
 use crate::picture::Exif;
 use crate::source::DataRegistry;
@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 pub struct Root {
     /// Where the data set lies.
     pub root: PathBuf,
+    /// Whether the background is a class; without it, its pixels are not counted.
+    #[serde(default = "values::yes", skip_serializing_if = "values::is_yes")]
+    pub background: bool,
 }
 
 /// Class words of SimSeg's release: `table`, `plant` and `monitor` instead of `diningtable`, `pottedplant` and `tvmonitor`.
@@ -46,12 +49,20 @@ pub(super) fn split(root: &Path, list: &str, maps: &str, classes: &[&str]) -> Re
         raw: false,
     };
     let pairs = names(&root.join(list))?.into_iter().map(pair).collect();
-    Ok(Files { classes: owned(classes), lines: None, items: pairs, relabel: None, exif: Exif::Ignore })
+    Ok(Files {
+        classes: owned(classes),
+        lines: None,
+        items: pairs,
+        relabel: None,
+        values: Values::default(),
+        exif: Exif::Ignore,
+    })
 }
 
 /// Adds it to the sources.
 pub fn register(registry: &mut DataRegistry) {
     registry.datasets.add("voc2012", "PASCAL VOC 2012, validation split", |place: Root| {
-        Ok(Box::new(voc2012(&place.root).map_err(BuildError::build)?))
+        let files = voc2012(&place.root).map_err(BuildError::build)?;
+        Ok(Box::new(if place.background { files } else { files.without_background() }))
     });
 }

@@ -18,7 +18,7 @@ pub fn export(world: &World, folder: &Path, count: u64, progress: impl Fn() + Sy
         let scene = world.scene(index);
         let (name, size) = (format!("{index:06}.png"), scene.size);
         Picture { width: size, height: size, rgb: scene.rgb }.save(&images.join(&name))?;
-        Labels { width: size, height: size, values: scene.labels }.save(&labels.join(&name))?;
+        Labels::new(size, size, scene.labels.into_iter().map(u16::from).collect()).save(&labels.join(&name))?;
         let named: Vec<&str> = scene.objects.iter().map(|o| objects::NAMES[usize::from(o.class) - 1]).collect();
         progress();
         // No field holds a comma or a quote: the vocabulary has none.

@@ -50,13 +50,13 @@ pub fn calibrate<T: Tensor>(options: &Options, extension: &impl Extension, devic
     let (mut scores, mut present) = (vec![], vec![]);
     judge.all(&*dataset, 0..most, &mut |image| {
         scores.push(image.prediction.scores.clone());
-        present.push(crate::judging::present(&image.item.labels.values));
+        present.push(image.item.labels.classes());
         bar.to(image.index as u64 + 1, None);
         Ok(())
     })?;
     bar.finish();
     let calibrated = best_scores(&scores, &present)?;
-    for (class, score) in calibrated.scores.iter().enumerate().skip(1) {
+    for (class, score) in calibrated.scores.iter().enumerate().skip(words.bank.foreground().start) {
         let name = words.list.name(class);
         match score.is_finite() {
             true => crate::output::say!("{name:<20} {score:.3}"),

@@ -14,9 +14,11 @@ use crate::results::{Metrics, save_json};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use simseg::{Choice, ClassList, Extension, Model};
+use simseg::{Choice, ClassList, Extension, Labels, Model};
+use simseg_data::datasets::IGNORED;
 use simseg_segment::metrics::{Confusion, Metric, bootstrap, iou};
 use simseg_tensor::Tensor;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -97,7 +99,7 @@ pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device
     let metrics = names.iter().map(metric).collect::<Outcome<Vec<_>>>()?;
     let header = serde_json::json!({
         "model": options.model.folder, "dataset": options.data.dataset, "root": options.data.place(),
-        "weights": simseg::fingerprint(&options.model.folder)?,
+        "weights": simseg::fingerprint::fingerprint(&options.model.folder)?,
         "classes": (0..classes.len()).map(|class| classes.words(class)).collect::<Vec<_>>(), "recipe": model.recipe(), "oracle": options.oracle, "metrics": names,
     });
     let partial = path_of(&options.out);
@@ -118,7 +120,7 @@ pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device
     bar.start(dataset.len() as u64, seen.len() as u64);
     judge.all(&*dataset, seen.len()..dataset.len(), &mut |image| {
         log.add(image.item, &image.observed)?;
-        occurring.see(&image.item.labels.values);
+        occurring.see(&image.item.labels);
         seen.add(image.observed);
         bar.to(image.index as u64 + 1, None);
         Ok(())
@@ -141,30 +143,27 @@ fn is_report(path: &Path) -> bool {
 }
 
 /// Which values occur in label maps.
+#[derive(Default)]
 struct Occurring {
-    values: [bool; 256],
-}
-
-impl Default for Occurring {
-    fn default() -> Self {
-        Self { values: [false; 256] }
-    }
+    classes: BTreeSet<usize>,
+    ignored: bool,
 }
 
 impl Occurring {
-    fn see(&mut self, labels: &[u8]) {
-        labels.iter().for_each(|&label| self.values[usize::from(label)] = true);
+    fn see(&mut self, labels: &Labels) {
+        self.classes.extend(labels.classes());
+        self.ignored |= labels.values.contains(&IGNORED);
     }
 
     /// What looks like a mistake in the data.
     fn notes(&self, classes: &ClassList) -> Vec<String> {
-        let missing: Vec<String> = (1..classes.len())
-            .filter(|&class| !self.values[class])
+        let first = usize::from(classes.has_background());
+        let missing: Vec<String> = (first..classes.len())
+            .filter(|class| !self.classes.contains(class))
             .map(|class| classes.name(class).to_owned())
             .collect();
-        let ignored = self.values[usize::from(simseg_data::datasets::IGNORED)];
         let mut notes = vec![];
-        if missing.len() == classes.len() - 1 && ignored {
+        if first == 1 && missing.len() == classes.len() - 1 && self.ignored {
             notes.push(
                 "note: the label maps hold 0 and 255 alone, and 255 is ignored: a mask of 0 and 255 needs 1 for its class".into(),
             );
@@ -192,7 +191,7 @@ fn report<T: Tensor>(
     let per_class = total.iou().into_iter().enumerate();
     let mistake = |pair: simseg_segment::metrics::Pair| Mistake {
         truth: classes.name(pair.truth).to_owned(),
-        label: classes.name(pair.label).to_owned(),
+        label: pair.label.map_or("no class", |label| classes.name(label)).to_owned(),
         pixels: pair.pixels,
     };
     let figures = seen.finish(metrics)?.into_iter();

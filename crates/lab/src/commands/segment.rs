@@ -1,13 +1,13 @@
 //! `simseg segment`: label maps for your own images and words.
 
-use super::shared::{ExifArg, ModelArgs};
+use super::shared::{ClassArgs, ExifArg, ModelArgs};
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
-use simseg::words::class_file;
-use simseg::{Extension, Picture};
+use simseg::{Extension, Model, Picture};
 use simseg_data::{atomic, checkpoint};
+use simseg_segment::ImageFeatures;
 use simseg_tensor::{Ops, Tap, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ pub struct Options {
     /// Which model, and how it is used.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// One class a line, the background first; `cat | kitten` gives a class several words.
-    #[arg(long, value_name = "FILE")]
-    pub classes: PathBuf,
+    /// Which classes.
+    #[command(flatten)]
+    pub classes: ClassArgs,
     /// Images (PNG, JPEG, WebP or BMP), or folders of them.
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
@@ -51,35 +51,34 @@ pub struct Options {
 /// Exit 2 for anything that is wrong with the input, exit 1 if some of several images cannot be read: the others are done.
 pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
     let (mut clock, began) = (Clock::default(), Instant::now());
-    let list = class_file(&options.classes)?;
+    let list = options.classes.list()?;
     let images = &expanded(options)?;
     let outputs = images.iter().flat_map(|image| outputs_of(&options.out, image));
     let outputs: Vec<PathBuf> = outputs.chain(options.trace.clone()).chain(options.timings.clone()).collect();
-    let inputs = images.iter().chain([&options.classes, &options.model.folder]);
+    let inputs = images.iter().chain([&options.classes.file, &options.model.folder]);
     output::guard(&inputs.map(PathBuf::as_path).collect::<Vec<_>>(), &outputs)?;
     let model = clock.time("load", || options.model.open::<T>("", extension, device))?;
     atomic::folder(&options.out)?;
     let words = clock.time("text", || options.model.words(&model, list))?;
-    let mut trace = Trace { on: options.trace.is_some(), prefix: String::new(), tensors: vec![] };
+    let many = words.list.len() > 255;
+    let mut trace = Trace { many, on: options.trace.is_some(), prefix: String::new(), tensors: vec![] };
     if trace.on {
         trace.see("text/classes", &words.bank.embeddings)?;
     }
     let mut failed = vec![];
     for image in images {
-        let picture = match Picture::load_with(image, options.exif.into()) {
-            Ok(picture) => picture,
-            Err(error) if images.len() == 1 => return Err(error.into()),
+        trace.prefix = if images.len() > 1 { format!("{}/", stem(image)) } else { String::new() };
+        let (picture, features) = match encoded(image, options, &model, &mut clock, &mut trace) {
+            Ok(encoded) => encoded,
             // One bad image does not end a batch.
-            Err(error) => {
-                output::note!("simseg: {error}");
+            Err(Failure::Input(why)) if images.len() > 1 => {
+                output::note!("simseg: {why}");
                 failed.push(image);
                 continue;
             }
+            Err(failure) => return Err(failure),
         };
-        let stem = stem(image);
-        trace.prefix = if images.len() > 1 { format!("{stem}/") } else { String::new() };
-        let features = clock.time("image", || model.features(std::slice::from_ref(&picture), &mut trace))?;
-        let found = clock.time("refine", || model.segment_features(&picture, &features[0], &words, &mut trace))?;
+        let found = clock.time("refine", || model.segment_features(&picture, &features, &words, &mut trace))?;
         clock.time("save", || -> Outcome {
             let [labels, overlay] = outputs_of(&options.out, image);
             found.labels.save(&labels)?;
@@ -89,7 +88,11 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
             format!("{} (score {:.3}, {:.0}% of the pixels)", class.name, class.score, 100.0 * class.share)
         });
         let said: Vec<String> = said.collect();
-        let said = if said.is_empty() { "background only".to_owned() } else { said.join(", ") };
+        let said = if said.is_empty() {
+            (if words.list.has_background() { "background only" } else { "none of the classes" }).to_owned()
+        } else {
+            said.join(", ")
+        };
         crate::output::say!("{}: {said}", image.display());
     }
     crate::output::say!("→ {}", options.out.display());
@@ -109,6 +112,20 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
             Err(Failure::Check(format!("{count} of {all} images failed: {listed}")))
         }
     }
+}
+
+/// An image and its features.
+fn encoded<T: Tensor>(
+    image: &Path,
+    options: &Options,
+    model: &Model<T>,
+    clock: &mut Clock,
+    trace: &mut Trace,
+) -> Outcome<(Picture, ImageFeatures<T>)> {
+    let picture = Picture::load_with(image, options.exif.into())?;
+    let features = clock.time("image", || model.features(std::slice::from_ref(&picture), trace));
+    let features = features.map_err(|error| Failure::from(error).within(format!("{}: ", image.display())))?;
+    Ok((picture, features.into_iter().next().ok_or_else(|| Failure::file(image, "no features"))?))
 }
 
 /// The images that are named, and those of the folders that are.
@@ -154,9 +171,11 @@ impl Clock {
     }
 }
 
-/// A tap that keeps everything for a safetensors file: real values as f32, masks and labels as u8.
+/// A tap that keeps everything for a safetensors file: real values as f32, masks as u8, labels as u8 or, beyond 255 classes, as u16.
 struct Trace {
     on: bool,
+    /// Whether there are more classes than a byte can tell.
+    many: bool,
     prefix: String,
     tensors: Vec<checkpoint::Stored<'static>>,
 }
@@ -180,10 +199,21 @@ impl<T: Tensor> Tap<T> for Trace {
         }
         Ok(())
     }
-    fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
+    fn see_mask(&mut self, name: &str, shape: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
         if self.on {
             let name = format!("{}{name}", self.prefix);
             self.tensors.push(checkpoint::Stored::u8(name, shape.to_vec(), values.to_vec()));
+        }
+        Ok(())
+    }
+    fn see_labels(&mut self, name: &str, shape: &[usize], values: &[u16]) -> simseg_tensor::Result<()> {
+        if self.on {
+            let (name, shape) = (format!("{}{name}", self.prefix), shape.to_vec());
+            let byte = |&label: &u16| u8::try_from(label).unwrap_or(u8::MAX); // 65535, no class, becomes 255
+            self.tensors.push(match self.many {
+                false => checkpoint::Stored::u8(name, shape, values.iter().map(byte).collect()),
+                true => checkpoint::Stored::u16(name, shape, values),
+            });
         }
         Ok(())
     }

@@ -80,6 +80,31 @@ impl ModelArgs {
     }
 }
 
+/// Which classes to look for.
+#[derive(Debug, Clone, Args)]
+pub struct ClassArgs {
+    /// One class a line, the background first unless the file begins with `background = false`; `cat | kitten` gives a class
+    /// several words.
+    #[arg(long = "classes", value_name = "FILE")]
+    pub file: PathBuf,
+    /// The first line is a class like the others: a pixel that no class claims gets 255 (65535 in maps of 16 bits), or the best
+    /// class with `--set unclaimed=best-class`.
+    #[arg(long)]
+    pub no_background: bool,
+}
+
+impl ClassArgs {
+    /// The class list.
+    ///
+    /// # Errors
+    /// If the file is none.
+    pub fn list(&self) -> Outcome<ClassList> {
+        let list = class_file(&self.file)?;
+        let background = list.has_background() && !self.no_background;
+        Ok(list.with_background(background))
+    }
+}
+
 /// Which data set.
 #[derive(Debug, Clone, Args)]
 pub struct DatasetArgs {
@@ -95,6 +120,16 @@ pub struct DatasetArgs {
     /// What becomes of a camera's note how it was held, in a folder of your own; published data sets stay as they are stored.
     #[arg(long, value_enum, default_value_t)]
     pub exif: ExifArg,
+    /// The first class is no background: its pixels count like those of others in a folder of your own (as `background = false` in
+    /// its class file says, too), and are not counted in a published data set (VOC20, Context59).
+    #[arg(long)]
+    pub no_background: bool,
+    /// In the label maps of a folder 0 is "unlabelled" and class k is written k + 1 (as in ADE20K).
+    #[arg(long)]
+    pub reduce_zero_label: bool,
+    /// A value in the label maps of a folder that is not counted, beside 255.
+    #[arg(long, value_name = "V")]
+    pub ignore_index: Option<u16>,
     /// How many scenes to draw, without bias.
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub count: usize,
@@ -117,6 +152,21 @@ impl DatasetArgs {
     /// # Errors
     /// If `--root` is missing, or too much.
     pub fn source(&self) -> Outcome<Source> {
+        let mut source = self.place_of_source()?;
+        // What a data set of this name does not know, its registry names.
+        if self.no_background {
+            source = source.with("background", false);
+        }
+        if self.reduce_zero_label {
+            source = source.with("reduce_zero_label", true);
+        }
+        if let Some(value) = self.ignore_index {
+            source = source.with("ignore_index", value);
+        }
+        Ok(source)
+    }
+
+    fn place_of_source(&self) -> Outcome<Source> {
         match (self.dataset.as_str(), &self.root) {
             ("scenes", None) => {
                 Ok(Choice::new("scenes").with("count", self.count).with("seed", self.seed).with("bias", 0.0))
@@ -158,7 +208,7 @@ impl DatasetArgs {
             return Err(Failure::input(self.place(), "no images in it"));
         }
         let classes = match &self.classes {
-            Some(path) => class_file(path)?,
+            Some(path) => class_file(path)?.with_background(dataset.has_background()),
             None => ClassList::parse(&dataset.class_lines().join("\n"))?,
         };
         if classes.len() != dataset.classes().len() {

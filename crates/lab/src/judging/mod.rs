@@ -13,7 +13,6 @@ use crate::failure::{Failure, Outcome};
 use rayon::prelude::*;
 use serde_json::Value;
 use simseg::{Model, Words};
-use simseg_data::datasets::IGNORED;
 use simseg_data::{Dataset, Item};
 use simseg_segment::map::Size;
 use simseg_segment::metrics::{Case, Figure, Metric};
@@ -105,7 +104,7 @@ impl<T: Tensor> Judge<'_, T> {
         each: &mut dyn FnMut(Image<'_, T>) -> Outcome,
     ) -> Outcome {
         let view = self.model.view(features, self.words);
-        let (present, objects) = (present(&item.labels.values), dataset.objects(index, item));
+        let (present, objects) = (item.labels.classes(), dataset.objects(index, item));
         let prediction = match self.given {
             true => self.segmenter.segment_given(view, &present, &mut NoTap)?,
             false => self.segmenter.segment(view, &mut NoTap)?,
@@ -124,13 +123,6 @@ impl<T: Tensor> Judge<'_, T> {
         let observed = observed.map_err(|error| Failure::from(error).within(format!("{}: ", item.stem)))?;
         each(Image { index, item, features, objects: &objects, prediction: &prediction, observed })
     }
-}
-
-/// The classes of a label map, rising, without what nobody knows.
-pub fn present(labels: &[u8]) -> Vec<usize> {
-    let mut seen = [false; 256];
-    labels.iter().for_each(|&label| seen[usize::from(label)] = true);
-    (0..256).filter(|&label| seen[label] && label != usize::from(IGNORED)).collect()
 }
 
 /// What all images added to each metric.

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_data::{Dataset, Item, atomic};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// One image.
@@ -43,11 +43,19 @@ impl Partial {
         metrics: usize,
         dataset: &dyn Dataset,
     ) -> Outcome<(Observations, Self)> {
-        let old = if resume && path.exists() {
-            std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?
-        } else {
-            String::new()
-        };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            atomic::folder(folder)?;
+        }
+        let failed = Failure::io(path);
+        let open = std::fs::OpenOptions::new().read(true).append(true).create(true).open(path);
+        let mut file = open.map_err(&failed)?;
+        if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
+            return Err(Failure::file(path, "another process is writing it; expected to be alone"));
+        }
+        let mut old = String::new();
+        if resume {
+            file.read_to_string(&mut old).map_err(&failed)?;
+        }
         let mut lines = old.lines();
         let mut kept = vec![header.to_string()];
         let mut observations = Observations::new(metrics);
@@ -74,11 +82,11 @@ impl Partial {
             observations.add(parsed.observed);
             kept.push(line.to_owned());
         }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            atomic::folder(folder)?;
-        }
-        atomic::write(path, (kept.join("\n") + "\n").as_bytes())?;
-        let file = std::fs::OpenOptions::new().append(true).open(path).map_err(|error| Failure::file(path, error))?;
+        // What is kept is the beginning of what is there, if not all of it.
+        let text = kept.join("\n") + "\n";
+        let length = if old.starts_with(&text) { text.len() } else { 0 };
+        file.set_len(length as u64).map_err(&failed)?;
+        file.write_all(&text.as_bytes()[length..]).map_err(failed)?;
         Ok((observations, Self { path: path.to_owned(), file }))
     }
 
@@ -90,7 +98,7 @@ impl Partial {
         let (stem, content) = (item.stem.clone(), content(item));
         let line = serde_json::to_string(&Line { stem, content, observed: observed.to_vec() });
         let line = line.map_err(|error| Failure::file(&self.path, error))?;
-        writeln!(self.file, "{line}").map_err(|error| Failure::file(&self.path, error))
+        writeln!(self.file, "{line}").map_err(Failure::io(&self.path))
     }
 
     /// Takes the file away: the evaluation is complete, and there is nothing to resume.
@@ -116,6 +124,7 @@ fn content(item: &Item) -> String {
     for length in [item.picture.width, item.picture.height, item.labels.width, item.labels.height] {
         hash.update(&(length as u64).to_le_bytes());
     }
-    hash.update(&item.picture.rgb).update(&item.labels.values);
+    hash.update(&item.picture.rgb);
+    item.labels.values.iter().for_each(|label| _ = hash.update(&label.to_le_bytes()));
     hash.finalize().to_hex()[..32].to_owned()
 }

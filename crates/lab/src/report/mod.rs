@@ -12,7 +12,7 @@ use askama::Template;
 use base64::Engine;
 use simseg::{Picture, Registry};
 use simseg_data::atomic;
-use simseg_data::picture::colour;
+use simseg_data::picture::LabelFormat;
 use simseg_tensor::Tensor;
 use std::path::Path;
 
@@ -131,7 +131,9 @@ fn galleries<'a, T: Tensor>(
                 }
             };
             let pictures = said.into_iter().enumerate().map(shown).collect();
-            let class = |(class, name): (usize, &String)| Class { name: name.clone(), hex: hex(class) };
+            let format = LabelFormat::of(dataset.classes().len(), dataset.has_background());
+            let class =
+                |(class, name): (usize, &String)| Class { name: name.clone(), hex: hex(format.colour(class as u16)) };
             let title = match (several, prefix.trim_end_matches('.')) {
                 (false, name) => name.to_owned(),
                 (true, "") => variants.join(", "),
@@ -144,8 +146,8 @@ fn galleries<'a, T: Tensor>(
     Ok(galleries)
 }
 
-fn hex(class: usize) -> String {
-    colour(class as u8).iter().map(|value| format!("{value:02x}")).collect()
+fn hex(colour: [u8; 3]) -> String {
+    colour.iter().map(|value| format!("{value:02x}")).collect()
 }
 
 /// A picture of a run; a run that left none shows as an empty cell.

@@ -25,11 +25,33 @@ pub fn of_run(out: &Path, variant: &str, seed: u64) -> PathBuf {
     out.join(format!("{variant}-seed{seed}"))
 }
 
+/// The output folder, which no other process works in meanwhile.
+#[derive(Debug)]
+pub struct Place {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Held as long as this lives, where the system locks folders (Windows does not).
+    _lock: Option<std::fs::File>,
+}
+
+/// Takes a folder for this process alone.
+fn lock(path: &Path) -> Outcome<Option<std::fs::File>> {
+    let Ok(folder) = std::fs::File::open(path) else { return Ok(None) };
+    match folder.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Failure::file(path, "another process works in it; expected a folder of one's own"))
+        }
+        // A file system without locks: nobody else can have one.
+        Err(std::fs::TryLockError::Error(_)) => Ok(None),
+        Ok(()) => Ok(Some(folder)),
+    }
+}
+
 /// Decides on the output folder and makes it.
 ///
 /// # Errors
-/// If it is taken, is not what an earlier run made, or cannot be written.
-pub fn prepare(experiment: &Experiment, asked: Option<&Path>, earlier: Earlier) -> Outcome<PathBuf> {
+/// If it is taken, is not what an earlier run made, another process works in it, or it cannot be written.
+pub fn prepare(experiment: &Experiment, asked: Option<&Path>, earlier: Earlier) -> Outcome<Place> {
     let used = |path: &Path| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
     let mut out = asked.map_or_else(|| experiment.default_folder(), Path::to_owned);
     if used(&out) {
@@ -39,6 +61,7 @@ pub fn prepare(experiment: &Experiment, asked: Option<&Path>, earlier: Earlier) 
                 if !out.join("results.json").exists() && !out.join("experiment.txt").exists() {
                     return Err(Failure::file(&out, "--fresh only clears a folder that an earlier run made"));
                 }
+                lock(&out)?;
                 std::fs::remove_dir_all(&out).map_err(|error| Failure::file(&out, error))?;
             }
             Earlier::Keep if asked.is_some() => {
@@ -51,10 +74,12 @@ pub fn prepare(experiment: &Experiment, asked: Option<&Path>, earlier: Earlier) 
             }
         }
     }
+    std::fs::create_dir_all(&out).map_err(Failure::io(&out))?;
+    let _lock = lock(&out)?;
     atomic::folder(&out)?;
     // Written first, so that a folder that cannot be written is known before anything is computed.
     atomic::write(&out.join("experiment.txt"), format!("{}\n", experiment.name).as_bytes())?;
-    Ok(out)
+    Ok(Place { path: out, _lock })
 }
 
 /// Writes the resolved settings of a run.

@@ -40,13 +40,18 @@ impl Sample {
     /// If the map cannot be computed.
     pub fn of<T: Tensor>(dataset: &dyn Dataset, image: &Image<'_, T>, judge: &Judge<'_, T>) -> Outcome<Self> {
         let (item, features) = (image.item, image.features);
-        let object = image.objects.first().copied().unwrap_or(1).min(dataset.classes().len() - 1);
+        let object = image
+            .objects
+            .first()
+            .copied()
+            .unwrap_or(usize::from(dataset.has_background()))
+            .min(dataset.classes().len() - 1);
         let map = judge.segmenter.maps(judge.model.view(features, judge.words), &[object])?.remove(0);
         let map = resize(&map, features.input, features.output, Upsample::Bilinear)?;
-        let (width, height) = (item.picture.width, item.picture.height);
+        let width = item.picture.width;
         Ok(Self {
             heat: heat(&map, width),
-            labels: Labels { width, height, values: image.prediction.labels.clone() },
+            labels: Labels { values: image.prediction.labels.clone(), ..item.labels.clone() },
             truth: item.labels.clone(),
             picture: item.picture.clone(),
             said: Said {

@@ -42,7 +42,7 @@ impl<'a> Log<'a> {
     /// # Errors
     /// If the disk refuses.
     pub fn create(path: &'a Path, lines: &[StepMetrics]) -> Outcome<Self> {
-        let file = std::fs::File::create(path).map_err(|error| Failure::file(path, error))?;
+        let file = std::fs::File::create(path).map_err(Failure::io(path))?;
         let mut log = Self { path, out: std::io::BufWriter::new(file) };
         lines.iter().try_for_each(|line| log.add(line))?;
         log.flush()?;
@@ -55,7 +55,7 @@ impl<'a> Log<'a> {
     /// If the disk refuses.
     pub fn add(&mut self, line: &StepMetrics) -> Outcome {
         let text = serde_json::to_string(line).map_err(|error| Failure::file(self.path, error))?;
-        writeln!(self.out, "{text}").map_err(|error| Failure::file(self.path, error))
+        writeln!(self.out, "{text}").map_err(Failure::io(self.path))
     }
 
     /// Everything to the disk.
@@ -63,6 +63,6 @@ impl<'a> Log<'a> {
     /// # Errors
     /// If it refuses.
     pub fn flush(&mut self) -> Outcome {
-        self.out.flush().map_err(|error| Failure::file(self.path, error))
+        self.out.flush().map_err(Failure::io(self.path))
     }
 }

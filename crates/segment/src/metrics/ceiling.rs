@@ -62,8 +62,8 @@ impl Ceiling {
     /// Adds the true labels of one image under a grid of patches.
     ///
     /// # Errors
-    /// If sizes do not match or a label is out of range (255 is left out).
-    pub fn add(&mut self, labels: &[u8], size: Size, grid: Size) -> Result<()> {
+    /// If sizes do not match or a label is out of range ([`IGNORE`](super::IGNORE) is left out).
+    pub fn add(&mut self, labels: &[u16], size: Size, grid: Size) -> Result<()> {
         if labels.len() != size.area() || grid.area() == 0 {
             let (lhs, rhs) = (vec![labels.len()], vec![size.height, size.width, grid.height, grid.width]);
             return Err(Error::Shape { op: "ceiling", lhs, rhs, rule: "labels of this size, and a grid" });
@@ -133,7 +133,7 @@ mod tests {
         let (size, grid) = (Size { height: 1, width: 12 }, Size { height: 1, width: 4 });
         let mut ceiling = Ceiling::new(2);
         ceiling.add(&labels, size, grid).unwrap();
-        let best = |class: u8| {
+        let best = |class: u16| {
             (1..16u32)
                 .map(|union| {
                     let inside = |p: usize| union >> (p / 3) & 1 == 1;

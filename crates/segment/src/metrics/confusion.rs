@@ -6,92 +6,95 @@
 use serde::{Deserialize, Serialize};
 use simseg_tensor::random;
 use simseg_tensor::{Error, Result};
+use std::collections::BTreeMap;
 
-/// The label that says "do not look".
-pub const IGNORE: u8 = 255;
+/// The label that says "do not look" in the truth, and "no class" in a prediction.
+pub const IGNORE: u16 = u16::MAX;
 
 /// Pixels of one class that were given one label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     /// The true class.
     pub truth: usize,
-    /// The label.
-    pub label: usize,
+    /// The label; none if no class claimed them.
+    pub label: Option<usize>,
     /// How many.
     pub pixels: u64,
 }
 
-/// How often each true class (row) was given each label (column).
+/// How often each true class was given each label, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
     classes: usize,
-    counts: Vec<u64>,
+    /// By truth and label ([`IGNORE`] for none), those that are not zero: of thousands of classes few meet.
+    counts: BTreeMap<(u16, u16), u64>,
 }
 
 impl Confusion {
     /// Nothing counted yet.
     pub fn new(classes: usize) -> Self {
-        Self { classes, counts: vec![0; classes * classes] }
+        Self { classes, counts: BTreeMap::new() }
     }
 
-    /// Counts one image.
+    /// Counts one image. A pixel without label is a miss of its true class, and a mistake of no class.
     ///
     /// # Errors
-    /// If sizes differ or a label is neither below the number of classes nor 255 (truth only).
-    pub fn add(&mut self, truth: &[u8], predicted: &[u8]) -> Result<()> {
+    /// If sizes differ or a label is neither below the number of classes nor [`IGNORE`].
+    pub fn add(&mut self, truth: &[u16], predicted: &[u16]) -> Result<()> {
         if truth.len() != predicted.len() {
             let rule = "as many predicted as true pixels";
             return Err(Error::Shape { op: "confusion", lhs: vec![truth.len()], rhs: vec![predicted.len()], rule });
         }
-        for (&t, &p) in truth.iter().zip(predicted).filter(|&(&t, _)| t != IGNORE) {
-            let worst = usize::from(t.max(p));
-            if worst >= self.classes {
-                return Err(Error::Position { op: "confusion", index: worst, bound: self.classes });
+        let mut pairs = truth.iter().copied().zip(predicted.iter().copied()).filter(|&(t, _)| t != IGNORE).peekable();
+        // Neighbours are mostly alike: one look-up for each run of equal pairs.
+        while let Some((t, p)) = pairs.next() {
+            let mut pixels = 1;
+            while pairs.next_if_eq(&(t, p)).is_some() {
+                pixels += 1;
             }
-            self.counts[usize::from(t) * self.classes + usize::from(p)] += 1;
+            self.count_many(t.into(), (p != IGNORE).then_some(p.into()), pixels)?;
         }
         Ok(())
     }
 
-    /// Counts pixels of true class `t` labelled `p`.
+    /// Counts pixels of true class `t` labelled `p`, or not labelled.
     ///
     /// # Errors
     /// If a label is out of range.
-    pub fn count_many(&mut self, t: usize, p: usize, pixels: u64) -> Result<()> {
-        if t.max(p) >= self.classes {
-            return Err(Error::Position { op: "confusion", index: t.max(p), bound: self.classes });
+    pub fn count_many(&mut self, t: usize, p: Option<usize>, pixels: u64) -> Result<()> {
+        let index = t.max(p.unwrap_or(0));
+        if index >= self.classes.min(usize::from(IGNORE)) {
+            return Err(Error::Position { op: "confusion", index, bound: self.classes });
         }
-        self.counts[t * self.classes + p] += pixels;
+        *self.counts.entry((t as u16, p.map_or(IGNORE, |p| p as u16))).or_default() += pixels;
         Ok(())
     }
 
     /// Adds the counts of another image or part of the data set.
     pub fn merge(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
-    }
-
-    /// Pixels of true class `t` labelled `p`.
-    pub fn count(&self, t: usize, p: usize) -> u64 {
-        self.counts[t * self.classes + p]
+        other.counts.iter().for_each(|(&pair, pixels)| *self.counts.entry(pair).or_default() += pixels);
     }
 
     /// Intersection over union per class; `None` for a class that never occurs.
     pub fn iou(&self) -> Vec<Option<f64>> {
-        let n = self.classes;
-        let one = |c: usize| {
-            let truth: u64 = (0..n).map(|p| self.count(c, p)).sum();
-            let predicted: u64 = (0..n).map(|t| self.count(t, c)).sum();
-            let union = truth + predicted - self.count(c, c);
-            (union > 0).then(|| self.count(c, c) as f64 / union as f64)
-        };
-        (0..n).map(one).collect()
+        let (mut union, mut both) = (vec![0; self.classes], vec![0; self.classes]);
+        for Pair { truth, label, pixels } in self.pairs() {
+            union[truth] += pixels;
+            match label {
+                Some(label) if label == truth => both[truth] += pixels,
+                Some(label) => union[label] += pixels,
+                None => {}
+            }
+        }
+        let one = |(union, both): (u64, u64)| (union > 0).then(|| both as f64 / union as f64);
+        union.into_iter().zip(both).map(one).collect()
     }
 
     /// Mean intersection over union; 0 if nothing was counted.
     ///
     /// ```
     /// let mut counts = simseg_segment::metrics::Confusion::new(3);
-    /// counts.add(&[0, 0, 1, 255], &[0, 1, 1, 2])?;
+    /// counts.add(&[0, 0, 1, 65535], &[0, 1, 1, 2])?;
     /// assert_eq!(counts.miou(), 0.5); // background 1/2, class 1 1/2; class 2 was predicted only where nobody looks
     /// # Ok::<(), simseg_tensor::Error>(())
     /// ```
@@ -102,20 +105,22 @@ impl Confusion {
 
     /// Share of pixels labelled correctly.
     pub fn pixel_accuracy(&self) -> f64 {
-        let right: u64 = (0..self.classes).map(|c| self.count(c, c)).sum();
-        right as f64 / self.counts.iter().sum::<u64>().max(1) as f64
+        let right: u64 = self.pairs().filter(|pair| pair.label == Some(pair.truth)).map(|pair| pair.pixels).sum();
+        right as f64 / self.counts.values().sum::<u64>().max(1) as f64
     }
 
     /// All counts that are not zero, by true class, then by label.
     pub fn pairs(&self) -> impl Iterator<Item = Pair> {
-        let n = self.classes;
-        let pair = move |i: usize| Pair { truth: i / n, label: i % n, pixels: self.counts[i] };
-        (0..n * n).map(pair).filter(|pair| pair.pixels > 0)
+        self.counts.iter().map(|(&(truth, label), &pixels)| Pair {
+            truth: truth.into(),
+            label: (label != IGNORE).then_some(label.into()),
+            pixels,
+        })
     }
 
     /// The most frequent mistakes, most pixels first.
     pub fn worst_pairs(&self, most: usize) -> Vec<Pair> {
-        let mut pairs: Vec<Pair> = self.pairs().filter(|pair| pair.truth != pair.label).collect();
+        let mut pairs: Vec<Pair> = self.pairs().filter(|pair| pair.label != Some(pair.truth)).collect();
         pairs.sort_by_key(|pair| std::cmp::Reverse(pair.pixels));
         pairs.truncate(most);
         pairs
@@ -152,7 +157,16 @@ mod tests {
         // class 1: 2 of 3; background: 2 of 3
         assert_eq!(counts.iou(), [Some(2.0 / 3.0), Some(2.0 / 3.0)]);
         assert_eq!(counts.pixel_accuracy(), 0.8);
-        assert_eq!(counts.worst_pairs(5), [Pair { truth: 1, label: 0, pixels: 1 }]);
+        assert_eq!(counts.worst_pairs(5), [Pair { truth: 1, label: Some(0), pixels: 1 }]);
+    }
+
+    #[test]
+    fn a_pixel_without_label_is_a_miss_of_its_class_alone() {
+        let mut counts = Confusion::new(2);
+        counts.add(&[1, 1, 0, IGNORE], &[1, IGNORE, 0, IGNORE]).unwrap();
+        assert_eq!(counts.iou(), [Some(1.0), Some(0.5)]);
+        assert_eq!(counts.pixel_accuracy(), 2.0 / 3.0);
+        assert_eq!(counts.worst_pairs(5), [Pair { truth: 1, label: None, pixels: 1 }]);
     }
 
     #[test]

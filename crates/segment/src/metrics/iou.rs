@@ -11,6 +11,9 @@ use simseg_tensor::{Result, Tensor};
 #[serde(deny_unknown_fields)]
 pub struct Iou {}
 
+/// True class, label if it has one, pixels.
+type Cell = (usize, Option<usize>, u64);
+
 const FIGURES: [Figure; 2] = [
     Figure {
         name: "miou",
@@ -25,10 +28,10 @@ const FIGURES: [Figure; 2] = [
 ///
 /// # Errors
 /// If a label is not below the number of classes.
-pub fn counts(truth: &[u8], labels: &[u8], classes: usize) -> Result<Value> {
+pub fn counts(truth: &[u16], labels: &[u16], classes: usize) -> Result<Value> {
     let mut confusion = Confusion::new(classes);
     confusion.add(truth, labels)?;
-    let cells: Vec<(usize, usize, u64)> = confusion.pairs().map(|pair| (pair.truth, pair.label, pair.pixels)).collect();
+    let cells: Vec<Cell> = confusion.pairs().map(|pair| (pair.truth, pair.label, pair.pixels)).collect();
     super::observation(&cells)
 }
 
@@ -38,7 +41,7 @@ pub fn counts(truth: &[u8], labels: &[u8], classes: usize) -> Result<Value> {
 /// If it is none, or of more classes.
 pub fn confusion(observation: &Value, classes: usize) -> Result<Confusion> {
     let mut confusion = Confusion::new(classes);
-    for (truth, label, pixels) in super::observed::<Vec<(usize, usize, u64)>>(observation)? {
+    for (truth, label, pixels) in super::observed::<Vec<Cell>>(observation)? {
         confusion.count_many(truth, label, pixels)?;
     }
     Ok(confusion)
@@ -49,9 +52,9 @@ pub fn confusion(observation: &Value, classes: usize) -> Result<Confusion> {
 /// # Errors
 /// If an observation is none.
 pub fn total(observations: &[Value]) -> Result<Confusion> {
-    let cells = observations.iter().map(super::observed::<Vec<(usize, usize, u64)>>);
+    let cells = observations.iter().map(super::observed::<Vec<Cell>>);
     let cells = cells.collect::<Result<Vec<_>>>()?.concat();
-    let classes = cells.iter().map(|&(truth, label, _)| truth.max(label) + 1).max().unwrap_or(0);
+    let classes = cells.iter().map(|&(truth, label, _)| truth.max(label.unwrap_or(0)) + 1).max().unwrap_or(0);
     let mut confusion = Confusion::new(classes);
     cells.into_iter().try_for_each(|(truth, label, pixels)| confusion.count_many(truth, label, pixels))?;
     Ok(confusion)

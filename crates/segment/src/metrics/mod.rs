@@ -64,7 +64,7 @@ impl fmt::Display for Unit {
 /// One image, with everything that a metric may look at.
 pub struct Case<'a, T: Tensor> {
     /// True labels, `[H·W]`; [`IGNORE`] is not looked at.
-    pub truth: &'a [u8],
+    pub truth: &'a [u16],
     /// Their size.
     pub size: Size,
     /// Classes in the truth, rising, background included.

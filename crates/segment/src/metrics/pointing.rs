@@ -26,7 +26,7 @@ const FIGURES: [Figure; 1] = [Figure {
 /// let (map, labels) = (Size { height: 1, width: 4 }, Size { height: 1, width: 2 });
 /// assert!(points_at(&[0.1, 0.2, 0.9, 0.3], map, &[0, 2], labels, 2)); // column 2 of 4 is column 1 of 2
 /// ```
-pub fn points_at(values: &[f32], map: Size, labels: &[u8], size: Size, class: u8) -> bool {
+pub fn points_at(values: &[f32], map: Size, labels: &[u16], size: Size, class: u16) -> bool {
     let peak = (0..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best });
     let (row, column) = (peak / map.width.max(1), peak % map.width.max(1));
     // The pixel of the labels that the centre of the map's pixel lies in.
@@ -43,7 +43,7 @@ impl<T: Tensor> Metric<T> for Pointing {
     fn observe(&self, case: &Case<'_, T>) -> Result<Value> {
         let maps = case.segmenter.maps(case.view, case.objects)?;
         let on = |(&class, map): (&usize, &Vec<f32>)| {
-            points_at(map, case.view.image.input, case.truth, case.size, class as u8)
+            points_at(map, case.view.image.input, case.truth, case.size, class as u16)
         };
         let hits = case.objects.iter().zip(&maps).filter(|pair| on(*pair)).count();
         super::observation(&[hits, case.objects.len()])
@@ -80,7 +80,7 @@ mod tests {
     fn the_peak_is_looked_up_where_it_lies_in_the_label_map() {
         // An input of 96 against labels of 64: the object is the lower right quarter.
         let (input, labels) = (size(96, 96), size(64, 64));
-        let truth: Vec<u8> = (0..64 * 64).map(|p| u8::from(p / 64 >= 32 && p % 64 >= 32)).collect();
+        let truth: Vec<u16> = (0..64 * 64).map(|p| u16::from(p / 64 >= 32 && p % 64 >= 32)).collect();
         let peak = |y: usize, x: usize| {
             let mut map = vec![0.0; 96 * 96];
             map[y * 96 + x] = 1.0;

@@ -39,7 +39,8 @@ impl<T: Tensor> Metric<T> for Selected {
 
     fn observe(&self, case: &Case<'_, T>) -> Result<Value> {
         let drawn: Vec<usize> = case.prediction.masks.iter().map(|mask| mask.class).collect();
-        let present = case.present.iter().filter(|&&class| class != 0);
+        let drawable = case.view.bank.foreground();
+        let present = case.present.iter().filter(|class| drawable.contains(class));
         let right = present.clone().filter(|class| drawn.contains(class)).count();
         super::observation(&[right, drawn.len(), present.count()])
     }

@@ -22,8 +22,8 @@ use simseg_tensor::{Result, Tap, Tensor};
 /// A label map and how it came about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segmentation {
-    /// One class per pixel, `[h, w]`, 0 is background.
-    pub labels: Vec<u8>,
+    /// One class per pixel, `[h, w]`; where no class is, 0 if that is the background, else [`crate::metrics::IGNORE`].
+    pub labels: Vec<u16>,
     /// Size of `labels`.
     pub size: Size,
     /// One score per class.
@@ -48,7 +48,7 @@ pub trait Segmenter<T: Tensor>: Send + Sync {
     /// If shapes do not fit, or the tap fails.
     fn segment(&self, view: View<'_, T>, tap: &mut dyn Tap<T>) -> Result<Segmentation>;
 
-    /// The same, but the classes in the image are given (0, the background, is passed over): what would remain wrong if choosing
+    /// The same, but the classes in the image are given (the background is passed over): what would remain wrong if choosing
     /// them were perfect.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Every pixel by itself: the class with the highest probability, or background where none is probable.
 //!
 //! ```text
-//! s_c[p] = upsample(f̂·û_c)[p],   P = softmax_c(scale·s),   label[p] = argmax_c P_c[p] if max_c P_c[p] ≥ probability, else 0
+//! s_c[p] = upsample(f̂·û_c)[p],   P = softmax_c(scale·s),   label[p] = argmax_c P_c[p] if max_c P_c[p] ≥ probability, else none
 //! ```
 //!
 //! The inference rule of MaskCLIP (Zhou et al. 2022) and SCLIP (Wang et al. 2024: scale 40, probability 0.1). No class is chosen
@@ -46,7 +46,7 @@ fn bilinear() -> Upsample {
 }
 
 impl PerPixel {
-    /// Labels among `classes`, and background.
+    /// Labels among `classes`, and the background if there is one.
     fn run<T: Tensor>(&self, view: View<'_, T>, classes: &[usize], tap: &mut dyn Tap<T>) -> Result<Segmentation> {
         view.check()?;
         let image = view.image;
@@ -54,27 +54,32 @@ impl PerPixel {
         let scores = Pooled {}.scores(view)?;
         tap.see_host("scores", &[scores.len()], &scores)?;
         tap.see_host("threshold", &[1], &[f32::NAN])?;
-        let mut listed: Vec<usize> = std::iter::once(0).chain(classes.iter().copied().filter(|&c| c != 0)).collect();
+        let (background, unclaimed) = (view.bank.background, view.bank.unclaimed());
+        let mut listed: Vec<usize> = background.then_some(0).into_iter().chain(classes.iter().copied()).collect();
         listed.sort_unstable();
         listed.dedup();
+        if listed.is_empty() {
+            listed.push(0); // no class is given and none is the background: the first is as good as any
+        }
         let maps = self.maps(view, &listed)?;
         let label = |p: usize| {
             let best = (0..listed.len()).fold(0, |best, i| if maps[i][p] > maps[best][p] { i } else { best });
             let sum: f32 = maps.iter().map(|map| (self.scale * (map[p] - maps[best][p])).exp()).sum();
-            if 1.0 / sum >= self.probability { listed[best] as u8 } else { 0 }
+            if 1.0 / sum >= self.probability { listed[best] as u16 } else { unclaimed }
         };
-        let labels: Vec<u8> = (0..area).map(label).collect();
+        let labels: Vec<u16> = (0..area).map(label).collect();
         let mask = |class: usize| {
             let mask: Vec<u8> = labels.iter().map(|&label| u8::from(usize::from(label) == class)).collect();
             let place = listed.iter().position(|&listed| listed == class)?;
             mask.contains(&1).then(|| ClassMask { class, score: scores[class], map: maps[place].clone(), mask })
         };
-        let masks: Vec<ClassMask> = ranking(&scores).into_iter().filter(|&c| c != 0).filter_map(mask).collect();
+        let masks: Vec<ClassMask> =
+            ranking(&scores).into_iter().filter(|c| view.bank.foreground().contains(c)).filter_map(mask).collect();
         for found in &masks {
             tap.see_host(&format!("map/{}", found.class), &size, &found.map)?;
         }
         for found in &masks {
-            tap.see_labels(&format!("mask/{}", found.class), &size, &found.mask)?;
+            tap.see_mask(&format!("mask/{}", found.class), &size, &found.mask)?;
         }
         let labels = map::resize_labels(&labels, image.input, image.output);
         tap.see_labels("labels", &[image.output.height, image.output.width], &labels)?;

@@ -11,7 +11,7 @@
 //! - patches `[n, d]`   - classes `[c, d]`   - scores `[c]`   - maps and masks `[h·w]` at the input's size   - labels `[H·W]`
 
 use super::{Segmentation, Segmenter};
-use crate::compose::{self, ClassMask, Compose};
+use crate::compose::{self, ClassMask, Compose, Unclaimed};
 use crate::features::View;
 use crate::map::{self, Map, Upsample};
 use crate::needs::Needs;
@@ -20,7 +20,7 @@ use crate::refine::morphology::Closings;
 use crate::refine::{Canvas, Crf, Cut, Masks, Refiner};
 use crate::registry::Parts;
 use crate::score::ClassScore;
-use crate::threshold::{Candidates, Oracle, Statistics, Std, Threshold, TopN};
+use crate::threshold::{Candidates, Oracle, Scores, Statistics, Std, Threshold, TopN, ranking};
 use serde::{Deserialize, Serialize};
 use simseg_model::Aligner;
 use simseg_registry::Choice;
@@ -35,6 +35,7 @@ pub struct SimSeg<T: Tensor> {
     map: Map,
     refiner: Box<dyn Refiner>,
     compose: Compose,
+    unclaimed: Unclaimed,
 }
 
 impl<T: Tensor> Segmenter<T> for SimSeg<T> {
@@ -81,8 +82,9 @@ impl<T: Tensor> SimSeg<T> {
         view.check()?;
         let image = view.image;
         let scores = self.score.scores(view)?;
-        let mut selection = rule.select(&scores);
-        self.candidates.limit(&scores, &mut selection);
+        let ranked = Scores::new(&scores, view.bank.background);
+        let mut selection = rule.select(ranked);
+        self.candidates.limit(ranked, &mut selection);
         tap.see_host("scores", &[scores.len()], &scores)?;
         tap.see_host("threshold", &[1], &[selection.threshold])?;
 
@@ -97,16 +99,21 @@ impl<T: Tensor> SimSeg<T> {
         };
         for step in &steps {
             for (class, mask) in selection.classes.iter().zip(&step.masks) {
-                tap.see_labels(&format!("{}/{class}", step.name), &size, mask)?;
+                tap.see_mask(&format!("{}/{class}", step.name), &size, mask)?;
             }
         }
         for (class, mask) in selection.classes.iter().zip(&last) {
-            tap.see_labels(&format!("mask/{class}"), &size, mask)?;
+            tap.see_mask(&format!("mask/{class}"), &size, mask)?;
         }
         let found = selection.classes.iter().zip(maps.into_iter().zip(last));
         let masks: Vec<ClassMask> =
             found.map(|(&class, (map, mask))| ClassMask { class, score: scores[class], map, mask }).collect();
-        let labels = compose::compose(&masks, area, self.compose);
+        let unclaimed = view.bank.unclaimed();
+        let mut labels = compose::compose(&masks, area, self.compose, unclaimed);
+        if self.unclaimed == Unclaimed::BestClass {
+            let best = ranking(&scores).into_iter().find(|&class| !ranked.is_background(class));
+            compose::give_to_best(&mut labels, &masks, unclaimed, best.unwrap_or(0));
+        }
         let labels = map::resize_labels(&labels, image.input, image.output);
         tap.see_labels("labels", &[image.output.height, image.output.width], &labels)?;
         Ok(Segmentation { labels, size: image.output, scores, threshold: selection.threshold, masks })
@@ -130,6 +137,13 @@ pub struct SimSegConfig {
     pub refine: Choice,
     /// One label per pixel.
     pub compose: Compose,
+    /// What becomes of pixels that no class claims.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub unclaimed: Unclaimed,
+}
+
+fn is_usual(unclaimed: &Unclaimed) -> bool {
+    *unclaimed == Unclaimed::default()
 }
 
 impl SimSegConfig {
@@ -143,6 +157,7 @@ impl SimSegConfig {
             map: Map { upsample: Upsample::Bilinear, min_max: true },
             refine: Choice::of("cut", &Cut { level: 0.5 }),
             compose: Compose::Covering,
+            unclaimed: Unclaimed::Unlabelled,
         }
     }
 
@@ -156,6 +171,7 @@ impl SimSegConfig {
             map: Map { upsample: Upsample::Nearest, min_max: true },
             refine: Choice::of("crf", &Crf::default()),
             compose: Compose::Covering,
+            unclaimed: Unclaimed::Unlabelled,
         }
     }
 
@@ -190,6 +206,7 @@ impl SimSegConfig {
             map: self.map,
             refiner: parts.refiners.build(&self.refine)?,
             compose: self.compose,
+            unclaimed: self.unclaimed,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! A number of classes (GroupViT: 5; its background is what no map reaches, `refine.level`).
 
-use super::{Selection, Threshold, keep};
+use super::{Scores, Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 
@@ -18,7 +18,7 @@ fn five() -> usize {
 }
 
 impl Threshold for Best {
-    fn select(&self, scores: &[f32]) -> Selection {
+    fn select(&self, scores: Scores<'_>) -> Selection {
         let mut selection = keep(scores, f32::NAN, |_| true);
         selection.classes.truncate(self.count);
         selection

@@ -1,6 +1,6 @@
 //! One score per class, found on a hold-out: the one that best separates images that hold the class from images that do not.
 
-use super::{Selection, Threshold, keep};
+use super::{Scores, Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 use simseg_tensor::{Error, Result};
@@ -9,7 +9,7 @@ use simseg_tensor::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibrated {
-    /// One per class, background first.
+    /// One per class, in the order of the list.
     #[serde(with = "finite")]
     pub scores: Vec<f64>,
 }
@@ -31,7 +31,7 @@ mod finite {
 }
 
 impl Threshold for Calibrated {
-    fn select(&self, scores: &[f32]) -> Selection {
+    fn select(&self, scores: Scores<'_>) -> Selection {
         let wanted = |c: usize| self.scores.get(c).copied();
         keep(scores, f32::NAN, |c| wanted(c).is_some_and(|wanted| f64::from(scores[c]) >= wanted))
     }
@@ -87,8 +87,8 @@ mod tests {
     fn calibration_finds_the_separating_score() {
         let scores = vec![vec![0.0, 0.9, 0.3], vec![0.0, 0.5, 0.4], vec![0.0, 0.2, 0.9]];
         let rule = calibrate(&scores, &[vec![1], vec![1], vec![]]).unwrap();
-        assert_eq!(rule.select(&[0.0, 0.6, 1.0]).classes, [1], "class 2 was never seen");
-        assert!(rule.select(&[0.0, 0.4, 0.0]).classes.is_empty());
+        assert_eq!(rule.select(Scores::from(&[0.0, 0.6, 1.0])).classes, [1], "class 2 was never seen");
+        assert!(rule.select(Scores::from(&[0.0, 0.4, 0.0])).classes.is_empty());
         assert!(rule.check(3).is_ok() && rule.check(4).is_err());
         let text = serde_json::to_string(&rule).unwrap();
         assert_eq!(serde_json::from_str::<Calibrated>(&text).unwrap(), rule, "what is never drawn reads back");

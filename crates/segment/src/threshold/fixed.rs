@@ -1,6 +1,6 @@
 //! A fixed score (TCL: 0.4 or 0.5 on its own scale).
 
-use super::{Selection, Threshold, keep};
+use super::{Scores, Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 
@@ -13,7 +13,7 @@ pub struct Fixed {
 }
 
 impl Threshold for Fixed {
-    fn select(&self, scores: &[f32]) -> Selection {
+    fn select(&self, scores: Scores<'_>) -> Selection {
         keep(scores, self.score as f32, |c| scores[c] >= self.score as f32)
     }
 }

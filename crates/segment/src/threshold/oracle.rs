@@ -1,6 +1,6 @@
 //! The true set of classes: what would remain wrong if this decision were perfect.
 
-use super::{Selection, Threshold, keep};
+use super::{Scores, Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 
@@ -13,7 +13,7 @@ pub struct Oracle {
 }
 
 impl Threshold for Oracle {
-    fn select(&self, scores: &[f32]) -> Selection {
+    fn select(&self, scores: Scores<'_>) -> Selection {
         keep(scores, f32::NAN, |c| self.classes.contains(&c))
     }
 }

@@ -1,6 +1,6 @@
 //! The split of the scores into two groups with the largest variance between them (Otsu 1979).
 
-use super::{Selection, Threshold, keep};
+use super::{Scores, Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 
@@ -28,8 +28,8 @@ fn split(scores: &[f32]) -> f32 {
 }
 
 impl Threshold for Otsu {
-    fn select(&self, scores: &[f32]) -> Selection {
-        let threshold = split(scores);
+    fn select(&self, scores: Scores<'_>) -> Selection {
+        let threshold = split(&scores);
         keep(scores, threshold, |c| scores[c] >= threshold)
     }
 }
@@ -45,6 +45,6 @@ mod tests {
 
     #[test]
     fn otsu_splits_two_groups_where_they_part() {
-        assert_eq!(Otsu {}.select(&[0.1, 0.9, 0.15, 0.8, 0.12]).classes, [1, 3]);
+        assert_eq!(Otsu {}.select(Scores::from(&[0.1, 0.9, 0.15, 0.8, 0.12])).classes, [1, 3]);
     }
 }

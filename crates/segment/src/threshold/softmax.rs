@@ -1,6 +1,6 @@
 //! A probability: `softmax(scale·score)` over all classes (SCLIP, MaskCLIP: scale 100).
 
-use super::{Selection, Threshold, keep};
+use super::{Scores, Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 
@@ -24,7 +24,7 @@ fn tenth() -> f64 {
 }
 
 impl Threshold for Softmax {
-    fn select(&self, scores: &[f32]) -> Selection {
+    fn select(&self, scores: Scores<'_>) -> Selection {
         let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let weight = |c: usize| (self.scale * f64::from(scores[c] - max)).exp();
         let total: f64 = (0..scores.len()).map(weight).sum();

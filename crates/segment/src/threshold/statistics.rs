@@ -1,6 +1,6 @@
 //! The rule of the paper: `θ = μ + k·σ` over the best scores (§3.3; table 6 varies k).
 
-use super::{Selection, Threshold, keep};
+use super::{Scores, Selection, Threshold, keep};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 
@@ -64,7 +64,7 @@ pub struct Statistics {
     pub top_n: TopN,
     /// Which standard deviation.
     pub std: Std,
-    /// Whether class 0 takes part in the statistics.
+    /// Whether the background takes part in the statistics.
     pub background: bool,
 }
 
@@ -72,13 +72,14 @@ impl Statistics {
     /// `θ` for these scores.
     ///
     /// ```
+    /// use simseg_segment::threshold::Scores;
     /// use simseg_segment::threshold::statistics::{Statistics, Std, TopN};
     /// let rule = Statistics { k: 1.0, top_n: TopN::First(2), std: Std::Population, background: true };
     /// // The best two are 3 and 1: mean 2, standard deviation 1.
-    /// assert_eq!(rule.threshold(&[0.0, 1.0, 3.0]), 3.0);
+    /// assert_eq!(rule.threshold(Scores::from(&[0.0, 1.0, 3.0])), 3.0);
     /// ```
-    pub fn threshold(&self, scores: &[f32]) -> f32 {
-        let counted = if self.background { scores } else { scores.get(1..).unwrap_or(&[]) };
+    pub fn threshold(&self, scores: Scores<'_>) -> f32 {
+        let counted: &[f32] = if self.background { &scores } else { scores.foreground() };
         let mut best: Vec<f64> = counted.iter().map(|&score| f64::from(score)).collect();
         best.sort_by(|a, b| b.total_cmp(a));
         let n = match self.top_n {
@@ -98,7 +99,7 @@ impl Statistics {
 }
 
 impl Threshold for Statistics {
-    fn select(&self, scores: &[f32]) -> Selection {
+    fn select(&self, scores: Scores<'_>) -> Selection {
         let threshold = self.threshold(scores);
         keep(scores, threshold, |c| scores[c] >= threshold)
     }
@@ -117,8 +118,8 @@ mod tests {
     fn the_released_rule_by_hand() {
         // Best three: 4, 2, 0 → mean 2, unbiased σ = 2 → θ = 4.
         let rule = Statistics { k: 1.0, top_n: TopN::First(3), std: Std::Unbiased, background: true };
-        let scores = [0.0, 2.0, 4.0, -7.0];
-        assert_eq!(rule.threshold(&scores), 4.0);
-        assert_eq!(rule.select(&scores).classes, [2]);
+        let scores = Scores::from(&[0.0, 2.0, 4.0, -7.0]);
+        assert_eq!(rule.threshold(scores), 4.0);
+        assert_eq!(rule.select(scores).classes, [2]);
     }
 }

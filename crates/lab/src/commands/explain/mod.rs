@@ -3,17 +3,15 @@
 //! Everything shown is a tensor that the segmenter showed to a tap on its way; nothing is computed twice, except which patches
 //! each channel is pooled from (step 2), which pooling does not keep.
 
-use super::shared::{ExifArg, ModelArgs};
+use super::shared::{ClassArgs, ExifArg, ModelArgs};
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::results::samples::heat;
 use askama::Template;
 use base64::Engine;
 use clap::Args;
-use simseg::words::class_file;
 use simseg::{ClassList, Extension, Labels, Model, Picture, Recipe};
 use simseg_data::atomic;
-use simseg_data::picture::colour;
 use simseg_model::{Side, Tokens};
 use simseg_segment::Segmentation;
 use simseg_segment::threshold::ranking;
@@ -27,9 +25,9 @@ pub struct Options {
     /// Which model, and how it is used.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// One class a line, the background first.
-    #[arg(long, value_name = "FILE")]
-    pub classes: PathBuf,
+    /// Which classes.
+    #[command(flatten)]
+    pub classes: ClassArgs,
     /// The image.
     pub image: PathBuf,
     /// Where the page goes.
@@ -54,7 +52,7 @@ impl<T: Tensor> Tap<T> for Seen {
         self.values.insert(name.to_owned(), values.to_vec());
         Ok(())
     }
-    fn see_labels(&mut self, name: &str, _: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
+    fn see_mask(&mut self, name: &str, _: &[usize], values: &[u8]) -> simseg_tensor::Result<()> {
         self.values.insert(name.to_owned(), values.iter().map(|&value| f32::from(value)).collect());
         Ok(())
     }
@@ -117,14 +115,15 @@ struct Found {
 /// # Errors
 /// Exit 2 for bad input.
 pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
-    let classes = class_file(&options.classes)?;
+    let classes = options.classes.list()?;
     let picture = Picture::load_with(&options.image, options.exif.into())?;
     let model = options.model.open::<T>("", extension, device)?;
     let words = options.model.words(&model, classes)?;
     let classes = &words.list;
     let mut seen = Seen::default();
     let features = model.features(std::slice::from_ref(&picture), &mut seen)?.remove(0);
-    let segmented = model.segment_features(&picture, &features, &words, &mut seen)?.details;
+    let simseg::Segmented { labels, details: segmented, .. } =
+        model.segment_features(&picture, &features, &words, &mut seen)?;
 
     let (width, height) = (features.input.width, features.input.height);
     let input = Picture { width, height, rgb: features.rgb.clone() };
@@ -133,7 +132,6 @@ pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device:
     let spread: Vec<f32> = (0..width * height)
         .map(|i| pooled.share[i / width / patch * features.grid.width + i % width / patch])
         .collect();
-    let labels = Labels { width: picture.width, height: picture.height, values: segmented.labels.clone() };
     let templates = model.recipe().prompts.templates.lines()?;
     let (bars, threshold_left) = bars(classes, &segmented);
     let page = Page {
@@ -247,7 +245,7 @@ fn bars(classes: &ClassList, segmented: &Segmentation) -> (Vec<Bar>, Option<Stri
 fn legend(classes: &ClassList, labels: &Labels) -> Vec<Share> {
     let row = |class: usize| {
         let pixels = labels.values.iter().filter(|&&label| usize::from(label) == class).count();
-        let hex: String = colour(class as u8).iter().map(|value| format!("{value:02x}")).collect();
+        let hex: String = labels.format.colour(class as u16).iter().map(|value| format!("{value:02x}")).collect();
         let share = format!("{:.0}%", 100.0 * pixels as f64 / labels.values.len() as f64);
         (pixels > 0).then(|| Share { name: classes.name(class).to_owned(), hex, share })
     };

@@ -133,6 +133,7 @@ pub fn import(options: &Options) -> Outcome {
     let folder = Replacement::of(&options.out, &[&given[..], &[&options.vocab]].concat())?;
     let stored: Vec<_> = plan.parameters.iter().map(|parameter| parameter.stored(&files, options.seed)).collect();
     checkpoint::write_stored(&folder.path().join("model.safetensors"), &stored, &[])?;
+    simseg::fingerprint::note(folder.path())?;
     tokenizer.save(folder.path())?;
     description.write(folder.path())?;
     folder.takes_the_name()?;

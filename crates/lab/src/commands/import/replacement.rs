@@ -6,7 +6,7 @@ use simseg_data::atomic;
 use std::path::{Path, PathBuf};
 
 /// What a model directory holds.
-const OURS: [&str; 4] = ["config.json", "model.safetensors", "vocab.txt", "tokenizer.json"];
+const OURS: [&str; 5] = ["config.json", "model.safetensors", simseg::fingerprint::NAME, "vocab.txt", "tokenizer.json"];
 
 /// A new folder beside the one whose name it takes; gone again if it never does.
 pub struct Replacement {
@@ -26,7 +26,7 @@ impl Replacement {
         let above = out.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         atomic::folder(above)?;
         let folder = tempfile::Builder::new().prefix(&atomic::prefix()).suffix(".tmp").tempdir_in(above);
-        let folder = folder.map_err(|error| Failure::file(out, error))?;
+        let folder = folder.map_err(Failure::io(out))?;
         Ok(Self { folder, name: out.to_owned() })
     }
 
@@ -40,12 +40,17 @@ impl Replacement {
     /// # Errors
     /// If the system refuses; the earlier model is then still there.
     pub fn takes_the_name(self) -> Outcome {
-        let failed = |error: std::io::Error| Failure::file(&self.name, error);
-        folder_of_everybody(self.folder.path()).map_err(failed)?;
+        let failed = Failure::io(&self.name);
+        folder_of_everybody(self.folder.path()).map_err(&failed)?;
+        // Two imports into one folder: one after the other.
+        let above = self.folder.path().parent().map(std::fs::File::open);
+        if let Some(Ok(above)) = &above {
+            let _ = above.lock();
+        }
         let earlier = self.folder.path().with_extension("old");
         let replaces = self.name.exists();
         if replaces {
-            std::fs::rename(&self.name, &earlier).map_err(failed)?;
+            std::fs::rename(&self.name, &earlier).map_err(&failed)?;
         }
         if let Err(error) = std::fs::rename(self.folder.path(), &self.name) {
             if replaces {
