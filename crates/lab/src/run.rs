@@ -172,7 +172,7 @@ fn one<D: Differentiable>(
     let recipe = Some(settings.segmentation.clone());
     let model = Model::assemble(loaded, recipe, registries.judging.clone(), device)?;
     let metrics = judge(variant, &model, settings, seed, folder)?;
-    let row = Row { variant: variant.to_owned(), seed, metrics, train_images_per_second, seconds };
+    let row = Row { variant: variant.to_owned(), seed, metrics, train_images_per_second, seconds, ..Row::default() };
     save_json(&folder.join("result.json"), &row)?;
     Ok(row)
 }

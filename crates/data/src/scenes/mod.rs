@@ -5,7 +5,8 @@
 //! an object. So context words and context pixels predict each other best, which is the trap that the paper describes
 //! (§3.1), and only a learner that goes by single strong responses finds the objects.
 //!
-//! A scene is a pure function of `(config, seed, index)`; label maps are exact.
+//! A scene is a pure function of `(config, seed, index)`; label maps are exact. What it shows, how that is painted and what the
+//! caption says come from random streams of their own: other captions leave the pictures as they are.
 
 pub mod objects;
 pub mod contexts;
@@ -173,19 +174,14 @@ impl World {
 
     /// Scene `index`.
     pub fn scene(&self, index: u64) -> Scene {
-        let mut rng = random::stream(self.seed, "scene", index);
-        let composition = self.composed(&mut rng);
-        self.draw(composition, &mut rng)
+        self.draw(self.composition(index), &mut random::stream(self.seed, "paint", index))
     }
 
     /// What scene `index` shows and says, without drawing it.
     pub fn composition(&self, index: u64) -> Composition {
-        self.composed(&mut random::stream(self.seed, "scene", index))
-    }
-
-    fn composed(&self, rng: &mut ChaCha8Rng) -> Composition {
-        let (objects, context) = self.compose(rng);
-        let caption = captions::write(&self.config, &objects, context, rng);
+        let (objects, context) = self.compose(&mut random::stream(self.seed, "scene", index));
+        let mut rng = random::stream(self.seed, "caption", index);
+        let caption = captions::write(&self.config, &objects, context, &mut rng);
         Composition { objects, context, caption }
     }
 
@@ -305,6 +301,18 @@ mod tests {
             assert_eq!(pool.install(|| world.scenes(38..44))[3], alone);
         }
         assert_ne!(world.scene(42), alone);
+    }
+
+    #[test]
+    fn captions_and_pictures_have_streams_of_their_own() {
+        let noisy = SceneConfig { context_only: 0.9, distractors: 1.0, ..SceneConfig::default() };
+        let (plain, noisy) = (world(0.8), World::new(noisy, 7).unwrap());
+        let differing = (0..20).filter(|&index| {
+            let (a, b) = (plain.scene(index), noisy.scene(index));
+            assert!(a.rgb == b.rgb && a.labels == b.labels, "scene {index}");
+            a.caption != b.caption
+        });
+        assert!(differing.count() > 10);
     }
 
     #[test]

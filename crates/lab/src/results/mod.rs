@@ -16,18 +16,41 @@ use std::path::Path;
 pub type Metrics = BTreeMap<String, f64>;
 
 /// One row of `results.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Row {
     /// Name of the variant.
     pub variant: String,
     /// Seed of the run.
     pub seed: u64,
+    /// Where the variant lies on the axes of its experiment: `aligner.image_k` → 3.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: BTreeMap<String, serde_json::Value>,
+    /// Whether it came to its end.
+    #[serde(default)]
+    pub status: Status,
     /// Figures by name; one that an image set does not have is left out.
     pub metrics: Metrics,
+    /// 95% intervals of the figures: images drawn with replacement, the model as it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub intervals: BTreeMap<String, (f64, f64)>,
+    /// Intersection over union by class, or by `data set.class`; none for a class that never occurs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub per_class: BTreeMap<String, Option<f64>>,
     /// Pairs per second of training.
     pub train_images_per_second: f64,
     /// Seconds of training.
     pub seconds: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Its figures are there.
+    #[default]
+    Done,
+    /// Why there are none.
+    Failed(String),
 }
 
 /// `results.json`.
