@@ -282,7 +282,7 @@ impl Segmentation {
         let mut shown = Shown::default();
         let registry = SegmentRegistry::<T>::built_in();
         let segmenter = registry.segmenter(&self.segmenter).map_err(simseg_model::setting)?;
-        let view = View { image: &image, bank: &bank, aligner: &simseg_model::pool::Dense {} };
+        let view = View { image: &image, bank: &bank, aligner: &simseg_model::pool::Dense {}, memo: None };
         segmenter.segment(view, &mut shown)?;
         Ok(shown)
     }

@@ -29,6 +29,12 @@ impl Steps {
         Self { bar, label, unit: (per_step, unit), began: Cell::new(None), spoke: Cell::new(None), plain }
     }
 
+    /// Changes what is said in front.
+    pub fn label(&mut self, label: String) {
+        self.bar.set_prefix(label.clone());
+        self.label = label;
+    }
+
     /// Starts counting at `position` of `length`.
     pub fn start(&self, length: u64, position: u64) {
         self.bar.set_length(length);

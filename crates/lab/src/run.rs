@@ -1,57 +1,117 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
-//! All runs come first in this file, then the parts of one.
+//! Reading order: this file (the sweep), [`plan`] (what is to be done), [`unit`] (one training and what is judged on it).
+
+pub mod plan;
+mod unit;
 
 use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
-use crate::judging::{self, Judge};
 use crate::progress::Steps;
 use crate::report;
+use crate::results::folder;
 pub use crate::results::folder::Earlier;
-use crate::results::{Metrics, Results, Row, answers, samples, save_json};
-use crate::results::{folder, inputs};
+use crate::results::{Results, Row, Status, answers};
 use crate::training::corpus::Corpus;
-use crate::training::{Trained, start, train};
-use simseg::{Choice, Extension, Loaded, Model, Registry};
-use simseg_tensor::{Differentiable, Tensor};
+use crate::training::start;
+use plan::{Plan, Unit, Wanted, of_training};
+use simseg::{Extension, Registry};
+use simseg_tensor::Differentiable;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the command line adds to the file.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where results go; the experiment's own folder under `runs/` if not given.
     pub out: Option<PathBuf>,
-    /// Seeds `0..seeds`.
-    pub seeds: u64,
+    /// Which variants and seeds.
+    pub wanted: Wanted,
+    /// Trainings at a time.
+    pub jobs: usize,
+    /// Print what would be done, and do nothing.
+    pub plan: bool,
     /// What happens to an earlier run in the same folder.
     pub earlier: Earlier,
 }
 
 /// Algorithms for both kinds of tensors that a run needs: those that remember how they were computed, and plain ones.
-struct Registries<D: Differentiable> {
+pub struct Registries<D: Differentiable> {
     training: Registry<D>,
     judging: Arc<Registry<D::Plain>>,
 }
 
 /// A corpus, and the settings that it was read for.
-struct Drawn {
+pub struct Drawn {
     settings: Settings,
+    seed: u64,
     corpus: Corpus,
 }
 
 impl Drawn {
     /// Whether it is what these settings train on.
-    fn fits(&self, settings: &Settings) -> bool {
+    fn fits(&self, settings: &Settings, seed: u64) -> bool {
         let of = |s: &Settings| (s.training.data.clone(), s.training.init.clone(), s.training.vocabulary.clone());
-        of(&self.settings) == of(settings) && self.settings.model == settings.model
+        of(&self.settings) == of(settings)
+            && self.settings.model == settings.model
+            && self.settings.training.batch == settings.training.batch
+            && self.settings.seeds.data(self.seed) == settings.seeds.data(seed)
+    }
+
+    /// Reads what a variant trains on.
+    fn read<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome<Self> {
+        let seed_of_data = settings.seeds.data(seed);
+        let pairs = registries.training.data.open_pairs(&settings.training.data, seed_of_data)?;
+        let network = settings.network(&registries.training)?;
+        let bar = Steps::new("reading pairs", 1.0, "pairs");
+        bar.start(pairs.len() as u64, 0);
+        let tokenizer = start::tokenizer(settings)?;
+        let corpus =
+            Corpus::open(pairs, tokenizer, &*network, settings.training.batch, |position| bar.to(position, None))?;
+        bar.finish();
+        if corpus.cut > 0 {
+            let (all, most) = (corpus.len(), network.positions());
+            crate::output::note!("{} of {all} captions are longer than {most} tokens: cut", corpus.cut);
+        }
+        Ok(Self { settings: settings.clone(), seed, corpus })
+    }
+}
+
+/// How far the whole sweep is, in pictures seen.
+pub struct Sweep {
+    bar: Mutex<(Steps, u64)>,
+}
+
+impl Sweep {
+    fn new(all: u64) -> Self {
+        let bar = Steps::new("sweep", 1.0, "images");
+        bar.start(all, 0);
+        Self { bar: Mutex::new((bar, 0)) }
+    }
+
+    fn bar(&self) -> MutexGuard<'_, (Steps, u64)> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is done now.
+    fn at(&self, label: String) {
+        self.bar().0.label(label);
+    }
+
+    /// So many pictures more.
+    fn add(&self, pictures: u64, loss: Option<f64>) {
+        let mut bar = self.bar();
+        bar.1 += pictures;
+        let done = bar.1;
+        bar.0.to(done, loss);
     }
 }
 
 /// Runs an experiment file: trains and judges every variant for every seed.
 ///
 /// # Errors
-/// Exit 2 for bad input or a disk that refuses, exit 1 if an expectation does not hold, exit 3 if the backend fails.
+/// Exit 2 for bad input or a disk that refuses, exit 1 if a variant failed or an expectation does not hold, exit 3 if the backend
+/// fails.
 pub fn run<D: Differentiable>(
     file: &Path,
     changes: &[String],
@@ -62,52 +122,167 @@ pub fn run<D: Differentiable>(
     let registries =
         Registries::<D> { training: Registry::with(extension), judging: Arc::new(Registry::with(extension)) };
     let experiment = Experiment::load(file, changes, &registries.training)?;
+    options.wanted.check(&experiment)?;
     // Sources that are not there are known before anything is computed.
-    for Variant { settings, .. } in &experiment.variants {
-        open(settings, 0, &registries)?;
+    for Variant { settings, name, .. } in &experiment.variants {
+        let opened = open(settings, 0, &registries);
+        opened.map_err(|failure| {
+            if experiment.variants.len() > 1 { failure.within(format!("[variants.{name}] ")) } else { failure }
+        })?;
+    }
+    if options.plan {
+        let out = options.out.clone().unwrap_or_else(|| experiment.default_folder());
+        let plan = Plan::of(&experiment, &options.wanted, &out, &registries.training)?;
+        say_plan(&experiment, &plan, &out, &registries)?;
+        return Ok(Results { experiment: experiment.name.clone(), rows: plan.finished });
     }
     let place = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
     let out = place.path.clone();
     crate::output::note!("{}\n→ {}", experiment.question.trim(), out.display());
-    let mut known = inputs::Inputs::new();
-    let mut results = Results { experiment: experiment.name.clone(), rows: vec![] };
-    for seed in 0..options.seeds {
-        // Variants of one seed that agree on what they train on share the corpus.
-        let mut drawn: Option<Drawn> = None;
-        for (index, Variant { name, settings }) in experiment.variants.iter().enumerate() {
-            let place = folder::of_run(&out, name, seed);
-            if !drawn.as_ref().is_some_and(|drawn| drawn.fits(settings)) && !place.join("result.json").exists() {
-                drawn = Some(Drawn { settings: settings.clone(), corpus: corpus(settings, seed, &registries)? });
-            }
-            let settings = complete(settings, drawn.as_ref(), &place)?;
-            inputs::hold(&place, &inputs::of(&settings, &mut known)?)?;
-            if let Some(row) = folder::finished(&place, &settings, seed)? {
-                results.rows.push(row);
-                continue;
-            }
-            let text = |settings: &Settings| settings.training_text(seed, &registries.training);
-            for earlier in &experiment.variants[..index] {
-                if text(&earlier.settings)? == text(&experiment.variants[index].settings)? {
-                    folder::adopt(&folder::of_run(&out, &earlier.name, seed), &place)?;
-                }
-            }
-            let corpus = &drawn.as_ref().ok_or_else(|| Failure::file(&place, "no corpus"))?.corpus;
-            results.rows.push(one::<D>(name, &settings, seed, corpus, &place, &registries, device)?);
-            results.save(&out)?;
+    let plan = Plan::of(&experiment, &options.wanted, &out, &registries.training)?;
+    for unit in &plan.units {
+        // What is done again is trained again.
+        if unit.variants.iter().any(|&index| options.wanted.repeats(&experiment.variants[index].name)) {
+            let _ = std::fs::remove_file(of_training(&out, &unit.key).join("training.json"));
         }
     }
+    let mut results = Results::earlier(&out, &experiment.name)?;
+    plan.finished.into_iter().for_each(|row| results.put(row));
+    let results = Mutex::new(results);
+    sweep(&experiment, &plan.units, options.jobs, &out, &registries, device, &results)?;
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort(&experiment);
     results.save(&out)?;
     report::write(&experiment, &results, &registries.training, &out)?;
     crate::output::print(format_args!("{}", report::table::text(&experiment, &results, &registries.training)?));
     crate::output::say!("\n{}\n{}", out.join("report.html").display(), out.join("results.json").display());
+    failed(&results)?;
     check(&experiment, &results)?;
     Ok(results)
+}
+
+/// Trains and judges all units, so many at a time.
+fn sweep<D: Differentiable>(
+    experiment: &Experiment,
+    units: &[Unit],
+    jobs: usize,
+    out: &Path,
+    registries: &Registries<D>,
+    device: &D::Device,
+    results: &Mutex<Results>,
+) -> Outcome {
+    let pictures = |unit: &Unit| pictures(experiment, unit, registries);
+    let sweep = Sweep::new(units.iter().map(pictures).sum::<Outcome<u64>>()?);
+    let work = unit::Work { variants: &experiment.variants, out, registries, device, sweep: &sweep };
+    let keep = |row: Row| -> Outcome {
+        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        results.put(row);
+        results.sort(experiment);
+        results.save(out)
+    };
+    let next = Mutex::new(units.iter());
+    let worker = || -> Outcome {
+        let mut drawn: Option<Drawn> = None;
+        loop {
+            let unit = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(unit) = unit else { return Ok(()) };
+            work.unit(unit, &mut drawn, &mut |row| keep(row))?;
+        }
+    };
+    let outcome = if jobs <= 1 {
+        worker()
+    } else {
+        let threads = (rayon::current_num_threads() / jobs).max(1);
+        std::thread::scope(|scope| {
+            let one = |_| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let pool = pool.map_err(|error| Failure::Machine(format!("--jobs: {error}")))?;
+                Ok(scope.spawn(move || pool.install(worker)))
+            };
+            let workers = (0..jobs.min(units.len().max(1))).map(one).collect::<Outcome<Vec<_>>>()?;
+            let ended = workers.into_iter().map(|worker| match worker.join() {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Failure::Machine("a worker ended with a panic".into())),
+            });
+            ended.collect::<Vec<_>>().into_iter().collect::<Outcome>()
+        })
+    };
+    sweep.bar().0.finish();
+    outcome
+}
+
+/// Pictures that a unit sees: in training, unless that is done, and in judging.
+fn pictures<D: Differentiable>(experiment: &Experiment, unit: &Unit, registries: &Registries<D>) -> Outcome<u64> {
+    let mut all = 0;
+    for (number, &index) in unit.variants.iter().enumerate() {
+        let settings = &experiment.variants[index].settings;
+        if number == 0 {
+            all += settings.training.steps * settings.training.batch as u64;
+        }
+        for (_, source) in settings.evaluation.data.list() {
+            all += registries.training.data.open_dataset(source, settings.seeds.test)?.len() as u64;
+        }
+    }
+    Ok(all)
+}
+
+/// What would be done.
+fn say_plan<D: Differentiable>(
+    experiment: &Experiment,
+    plan: &Plan,
+    out: &Path,
+    registries: &Registries<D>,
+) -> Outcome {
+    use crate::output::say;
+    let done = |unit: &&Unit| of_training(out, &unit.key).join("training.json").exists();
+    let to_train: Vec<&Unit> = plan.units.iter().filter(|unit| !done(unit)).collect();
+    let judged: usize = plan.units.iter().map(|unit| unit.variants.len()).sum();
+    let mut bytes = 0;
+    for unit in &to_train {
+        let settings = &experiment.variants[unit.variants[0]].settings;
+        let layout = start::layout(settings, &registries.training)?;
+        let parameters: usize = layout.iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
+        bytes += 4 * parameters as u64;
+        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.variants[index].name.as_str()).collect();
+        say!(
+            "train  seed {}  {} steps of {} pairs, {parameters} parameters and those of its words: {}",
+            unit.seed,
+            settings.training.steps,
+            settings.training.batch,
+            names.join(", ")
+        );
+    }
+    for unit in plan.units.iter().filter(done) {
+        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.variants[index].name.as_str()).collect();
+        say!("judge  seed {}  trained already: {}", unit.seed, names.join(", "));
+    }
+    say!(
+        "{} trainings, {judged} evaluations, {} rows are there; at least {:.1} MB in {}",
+        to_train.len(),
+        plan.finished.len(),
+        bytes as f64 / 1e6,
+        out.display()
+    );
+    Ok(())
+}
+
+/// That no variant failed. If all did, for one reason, that is the reason.
+fn failed(results: &Results) -> Outcome {
+    let failed: Vec<&Row> = results.rows.iter().filter(|row| row.status != Status::Done).collect();
+    let [first, ..] = failed[..] else { return Ok(()) };
+    let Status::Failed(why) = &first.status else { return Ok(()) };
+    if failed.len() == results.rows.len() && failed.iter().all(|row| row.status == first.status) {
+        return Err(Failure::Input(why.clone()));
+    }
+    let names: Vec<String> = failed.iter().map(|row| format!("{} (seed {})", row.variant, row.seed)).collect();
+    let listed = crate::commands::import::listed(&names);
+    Err(Failure::Check(format!("{} of {} rows failed: {listed}", failed.len(), results.rows.len())))
 }
 
 /// Opens all sources of a variant.
 fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome {
     let data = &registries.training.data;
-    let pairs = data.open_pairs(&settings.training.data, seed);
+    let pairs = data.open_pairs(&settings.training.data, settings.seeds.data(seed));
     let pairs = pairs.map_err(|error| Failure::from(error).of_data("training"))?;
     if pairs.len() < settings.training.batch {
         let found = settings.training.batch;
@@ -117,116 +292,10 @@ fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registri
         ));
     }
     for (prefix, source) in settings.evaluation.data.list() {
-        let dataset = data.open_dataset(source, seed);
+        let dataset = data.open_dataset(source, settings.seeds.test);
         dataset.map_err(|error| Failure::from(error).of_data(format!("evaluation.{prefix}").trim_end_matches('.')))?;
     }
     start::check(settings, &registries.training)
-}
-
-/// Reads what a variant trains on.
-fn corpus<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome<Corpus> {
-    let pairs = registries.training.data.open_pairs(&settings.training.data, seed)?;
-    let network = settings.network(&registries.training)?;
-    let bar = Steps::new("reading pairs", 1.0, "pairs");
-    bar.start(pairs.len() as u64, 0);
-    let tokenizer = start::tokenizer(settings)?;
-    let corpus = Corpus::open(pairs, tokenizer, &*network, settings.training.batch, |position| bar.to(position, None))?;
-    bar.finish();
-    if corpus.cut > 0 {
-        crate::output::note!(
-            "{} of {} captions are longer than {} tokens: cut",
-            corpus.cut,
-            corpus.len(),
-            network.positions()
-        );
-    }
-    Ok(corpus)
-}
-
-/// The settings with the number of words that the network must know, which the corpus or the finished run in `place` tells.
-fn complete(settings: &Settings, drawn: Option<&Drawn>, place: &Path) -> Outcome<Settings> {
-    let words = match drawn.filter(|drawn| drawn.fits(settings)) {
-        Some(drawn) => drawn.corpus.tokenizer.vocabulary(),
-        None => start::tokenizer_of(&place.join("model"))?.vocabulary(),
-    };
-    let model = simseg_model::with_vocabulary(&settings.model, words);
-    Ok(Settings { model, ..settings.clone() })
-}
-
-/// One variant and seed, from wherever it was left.
-fn one<D: Differentiable>(
-    variant: &str,
-    settings: &Settings,
-    seed: u64,
-    corpus: &Corpus,
-    folder: &Path,
-    registries: &Registries<D>,
-    device: &D::Device,
-) -> Outcome<Row> {
-    folder::write_settings(folder, settings, seed)?;
-    let progress = Steps::new(format!("{variant} seed {seed}"), settings.training.batch as f64, "images");
-    let trained = train::<D>(settings, seed, corpus, &registries.training, folder, device, &progress)?;
-    let (train_images_per_second, seconds) = (trained.images_per_second, trained.seconds);
-    let loaded = plain(trained, settings, corpus, &registries.judging)?;
-    loaded.write(&folder.join("model"))?;
-    let recipe = Some(settings.segmentation.clone());
-    let model = Model::assemble(loaded, recipe, registries.judging.clone(), device)?;
-    let metrics = judge(variant, &model, settings, seed, folder)?;
-    let row = Row { variant: variant.to_owned(), seed, metrics, train_images_per_second, seconds, ..Row::default() };
-    save_json(&folder.join("result.json"), &row)?;
-    Ok(row)
-}
-
-/// The trained model without its record of gradients, and without what only training needs.
-fn plain<D: Differentiable>(
-    trained: Trained<D>,
-    settings: &Settings,
-    corpus: &Corpus,
-    registry: &Registry<D::Plain>,
-) -> Outcome<Loaded<D::Plain>> {
-    let description = settings.description();
-    let layout = description.layout(registry)?;
-    let value = |name: &str| Ok(trained.parameters.get(name)?.plain());
-    let parameters = layout.with(layout.names().map(value).collect::<simseg_tensor::Result<Vec<D::Plain>>>()?)?;
-    Ok(Loaded { description, parameters, tokenizer: corpus.tokenizer.clone() })
-}
-
-/// Judges a model on every data set of the evaluation; leaves pictures to look at.
-fn judge<T: Tensor>(
-    variant: &str,
-    model: &Model<T>,
-    settings: &Settings,
-    seed: u64,
-    folder: &Path,
-) -> Outcome<Metrics> {
-    let registry = model.registry();
-    let metric = |name: &String| Ok(registry.segment.metrics.build(&Choice::new(name))?);
-    let metrics = settings.evaluation.metrics.iter().map(metric).collect::<Outcome<Vec<_>>>()?;
-    let mut figures = Metrics::new();
-    for (prefix, source) in settings.evaluation.data.list() {
-        let dataset = registry.data.open_dataset(source, seed)?;
-        let words = model.classes(simseg::ClassList::parse(&dataset.class_lines().join("\n"))?)?;
-        let judge = Judge { model, words: &words, segmenter: model.segmenter(), metrics: &metrics, given: false };
-        let bar = Steps::new(format!("{variant} seed {seed}: {prefix}judging"), 1.0, "images");
-        bar.start(dataset.len() as u64, 0);
-        let (mut observations, mut samples) = (judging::Observations::new(metrics.len()), vec![]);
-        judge.all(&*dataset, 0..dataset.len(), &mut |image| {
-            if image.index < settings.evaluation.pictures {
-                samples.push(samples::Sample::of(&*dataset, &image, &judge)?);
-            }
-            bar.to(image.index as u64 + 1, None);
-            observations.add(image.observed);
-            Ok(())
-        })?;
-        bar.finish();
-        samples::save(&folder.join("pictures"), &prefix, &samples)?;
-        for (figure, value) in observations.finish(&metrics)? {
-            if let Some(value) = value {
-                figures.insert(format!("{prefix}{}", figure.name), value);
-            }
-        }
-    }
-    Ok(figures)
 }
 
 /// Prints every expectation with its answer.

@@ -2,6 +2,7 @@
 
 use crate::classes::ClassBank;
 use crate::map::Size;
+use crate::memo::Memo;
 use simseg_model::{Aligner, Tokens};
 use simseg_tensor::{Error, Result, Tensor};
 
@@ -49,6 +50,8 @@ pub struct View<'a, T: Tensor> {
     pub bank: &'a ClassBank<T>,
     /// How the model pools and compares.
     pub aligner: &'a dyn Aligner<T>,
+    /// Where segmenters that share settings share results; nowhere if there is one segmenter.
+    pub memo: Option<&'a Memo>,
 }
 
 /// Not derived: copying references never needs `T: Copy`.

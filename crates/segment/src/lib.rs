@@ -8,6 +8,7 @@
 pub mod prompts;
 pub mod classes;
 pub mod features;
+pub mod memo;
 pub mod needs;
 pub mod segmenter;
 pub mod score;

@@ -204,7 +204,7 @@ impl<T: Tensor> Model<T> {
 
     /// What a segmenter, a score rule or a metric looks at.
     pub fn view<'a>(&'a self, image: &'a ImageFeatures<T>, words: &'a Words<T>) -> View<'a, T> {
-        View { image, bank: &words.bank, aligner: &*self.aligner }
+        View { image, bank: &words.bank, aligner: &*self.aligner, memo: None }
     }
 
     /// What the model is.

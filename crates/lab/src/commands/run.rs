@@ -4,6 +4,7 @@ use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::results::folder::Earlier;
 use crate::run as experiment;
+use crate::run::plan::Wanted;
 use clap::Args;
 use simseg::Extension;
 use simseg_tensor::Differentiable;
@@ -20,9 +21,21 @@ pub struct Options {
     /// What computes.
     #[command(flatten)]
     pub backend: BackendArgs,
-    /// Runs random seeds 0, 1, … N-1.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64))]
-    pub seeds: u64,
+    /// Runs random seeds 0, 1, … N-1; or A..B, seeds A to B-1; or A,B,….
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seeds: String,
+    /// Only variants whose name fits, such as 'k-*'; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Train and judge variants again whose name fits; goes on with the rest as --resume does.
+    #[arg(long, value_name = "NAME", conflicts_with = "fresh")]
+    pub redo: Vec<String>,
+    /// Trainings at a time, each with its share of the threads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// Say what would be trained and judged, and do nothing.
+    #[arg(long)]
+    pub plan: bool,
     /// Go on where an earlier run in DIR stopped; finished runs are not repeated.
     #[arg(long)]
     pub resume: bool,
@@ -39,14 +52,65 @@ pub struct Options {
 /// # Errors
 /// As [`crate::run::run`].
 pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, device: &D::Device) -> Outcome {
-    if options.seeds == 0 {
-        return Err(Failure::input("--seeds", "at least 1"));
+    let seeds = seeds(&options.seeds)?;
+    if !(1..=MOST_JOBS).contains(&options.jobs) {
+        return Err(Failure::input("--jobs", format!("from 1 to {MOST_JOBS}, found {}", options.jobs)));
     }
-    let earlier = match (options.resume, options.fresh) {
+    let earlier = match (options.resume || !options.redo.is_empty(), options.fresh) {
         (true, _) => Earlier::Resume,
         (_, true) => Earlier::Clear,
         _ => Earlier::Keep,
     };
-    let how = experiment::Options { out: options.out.clone(), seeds: options.seeds, earlier };
+    let wanted = Wanted { seeds, only: options.only.clone(), redo: options.redo.clone() };
+    let (out, plan) = (options.out.clone(), options.plan);
+    let how = experiment::Options { out, wanted, jobs: options.jobs, plan, earlier };
     experiment::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
+}
+
+/// More trainings at a time than this are a mistake, and so are more seeds.
+const MOST_JOBS: usize = 256;
+const MOST_SEEDS: u64 = 10_000;
+
+/// Random seeds as they are written: `5`, `3..5`, `1,4,7`.
+fn seeds(text: &str) -> Outcome<Vec<u64>> {
+    let bad = || {
+        let form = format!("expected a number of seeds, a range A..B or a list A,B,…, of 1 to {MOST_SEEDS}");
+        Failure::input("--seeds", format!("{form}, found `{text}`"))
+    };
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| bad());
+    let mut seeds: Vec<u64> = match (text.split_once(".."), text.contains(',')) {
+        (Some((from, to)), _) => {
+            let (from, to) = (number(from)?, number(to)?);
+            if to.saturating_sub(from) > MOST_SEEDS {
+                return Err(bad());
+            }
+            (from..to).collect()
+        }
+        (None, true) => text.split(',').map(number).collect::<Outcome<_>>()?,
+        (None, false) => {
+            let count = number(text)?;
+            if count > MOST_SEEDS {
+                return Err(bad());
+            }
+            (0..count).collect()
+        }
+    };
+    seeds.sort_unstable();
+    seeds.dedup();
+    if seeds.is_empty() || seeds.len() as u64 > MOST_SEEDS { Err(bad()) } else { Ok(seeds) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seeds;
+
+    #[test]
+    fn seeds_are_a_number_a_range_or_a_list() {
+        assert_eq!(seeds("3").unwrap(), [0, 1, 2]);
+        assert_eq!(seeds("3..5").unwrap(), [3, 4]);
+        assert_eq!(seeds("7, 1,7").unwrap(), [1, 7]);
+        for text in ["0", "5..5", "5..3", "x", "1,", "1..x", "99999999999", "0..99999999999", ""] {
+            assert!(seeds(text).unwrap_err().to_string().contains("--seeds"), "{text}");
+        }
+    }
 }

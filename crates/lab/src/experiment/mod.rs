@@ -11,18 +11,26 @@
 //! kind = "dense"
 //! ```
 //!
-//! Reading order: [`settings`] (one variant), this file (all of them), [`expect`].
+//! Variants are written down one by one, or come of [`axes`] or of a [`ladder`] between two recipes; `base = "other.toml"` takes
+//! over the settings of another file, `[segmentation] recipe = "paper"` those of a recipe.
+//!
+//! Reading order: [`settings`] (one variant), this file (all of them), [`axes`], [`ladder`], [`expect`].
 
 pub mod settings;
+pub mod axes;
+pub mod ladder;
 pub mod expect;
 
 use crate::failure::{Failure, Outcome};
+use axes::Combine;
 use expect::Expectation;
+use ladder::{Ladder, Rung};
 use serde::{Deserialize, Serialize};
 pub use settings::{Evaluation, Init, Settings, Sources, Training};
 use simseg::settings as reading;
 use simseg::{Recipe, Registry};
 use simseg_tensor::Tensor;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -35,6 +43,8 @@ pub struct Experiment {
     pub question: String,
     /// The variants, in the order of the file.
     pub variants: Vec<Variant>,
+    /// The variant that others are compared with.
+    pub baseline: String,
     /// What must hold between variants.
     pub expect: Vec<Expectation>,
 }
@@ -44,6 +54,8 @@ pub struct Experiment {
 pub struct Variant {
     /// Its name.
     pub name: String,
+    /// Where it lies on the axes.
+    pub axes: BTreeMap<String, Value>,
     /// Complete settings.
     pub settings: Settings,
 }
@@ -58,10 +70,24 @@ struct Header {
     expect: Vec<String>,
     #[serde(default)]
     variants: Table,
+    #[serde(default)]
+    baseline: Option<String>,
+    #[serde(default)]
+    axes: Table,
+    #[serde(default)]
+    combine: Combine,
+    #[serde(default)]
+    exclude: Vec<Table>,
+    #[serde(default)]
+    ladder: Option<Ladder>,
 }
 
-const HEADER: [&str; 4] = ["name", "question", "expect", "variants"];
-const SECTIONS: [&str; 6] = ["model", "aligner", "loss", "training", "evaluation", "segmentation"];
+/// What tells one file from another; all else is settings, and what `base` takes over.
+const HEADER: [&str; 9] =
+    ["name", "question", "expect", "variants", "baseline", "axes", "combine", "exclude", "ladder"];
+const SECTIONS: [&str; 7] = ["model", "aligner", "loss", "training", "evaluation", "segmentation", "seeds"];
+/// How many files may stand on each other's settings.
+const BASES: usize = 8;
 
 impl Experiment {
     /// Reads a file; `overrides` are `key=value` on top of every variant.
@@ -77,40 +103,49 @@ impl Experiment {
     /// # Errors
     /// One line that names the file and the key.
     pub fn parse<T: Tensor>(path: &Path, text: &str, overrides: &[String], registry: &Registry<T>) -> Outcome<Self> {
-        let mut table = reading::parse(path, text)?;
-        let mut header = Table::new();
-        for key in HEADER {
-            if let Some(value) = table.remove(key) {
-                header.insert(key.to_owned(), value);
-            }
-        }
-        if let Some(unknown) = table.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
+        let (header, sections) = read(path, text, BASES)?;
+        if let Some(unknown) = sections.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
             return Err(Failure::file(path, unknown_section(unknown)));
         }
-        let Header { name, question, expect, mut variants } = reading::settings(path, "", header)?;
-        for name in std::iter::once(&name).chain(variants.keys()) {
+        let header: Header = reading::settings(path, "", header)?;
+        let within = |failure: Failure| failure.within(format!("{}: ", path.display()));
+        let variants = header.variants(registry).map_err(within)?;
+        for name in std::iter::once(&header.name).chain(variants.iter().map(|variant| &variant.name)) {
             check_name(name).map_err(|why| Failure::file(path, why))?;
         }
-        if variants.is_empty() {
-            variants.insert(name.clone(), Value::Table(Table::new()));
-        }
-        // A recipe in a file is the plain one with differences; the resolved configuration shows all of it.
-        let mut base = Table::from_iter([("segmentation".to_owned(), to_value(&Recipe::plain())?)]);
-        reading::merge(&mut base, &table);
-        let one = |(name, differences): (String, Value)| {
-            let Value::Table(differences) = differences else {
-                return Err(Failure::file(path, format!("variants.{name}: expected a table of differences")));
-            };
-            let mut merged = base.clone();
-            reading::merge(&mut merged, &differences);
+        let one = |Differences { name, axes, layers }: Differences| {
+            let mut merged = Table::new();
+            for layer in std::iter::once(&sections).chain(&layers) {
+                lay(&mut merged, layer, registry)
+                    .map_err(|failure| within(failure.within(format!("[variants.{name}] "))))?;
+            }
             overrides.iter().try_for_each(|assignment| reading::set(&mut merged, assignment))?;
             let settings: Settings = reading::settings(path, "", merged)?;
             let settings = settings.resolved(registry);
-            let settings =
-                settings.map_err(|failure| failure.within(format!("{}: [variants.{name}] ", path.display())))?;
-            Ok(Variant { name, settings })
+            let settings = settings.map_err(|failure| within(failure.within(format!("[variants.{name}] "))))?;
+            Ok(Variant { name, axes, settings })
         };
-        let variants = variants.into_iter().map(one).collect::<Outcome<Vec<_>>>()?;
+        let variants = variants.into_iter().map(one).collect::<Outcome<Vec<Variant>>>()?;
+        let mut variants = variants;
+        if header.combine == Combine::OneAtATime {
+            // The file's own value of an axis is the base again.
+            let base = variants.first().map(|base| base.settings.clone());
+            let mut index = 0;
+            variants.retain(|variant| {
+                index += 1;
+                index == 1 || Some(&variant.settings) != base.as_ref()
+            });
+        }
+        apart(&variants).map_err(within)?;
+        let Header { name, question, expect, baseline, .. } = header;
+        let baseline = baseline.or_else(|| variants.first().map(|variant| variant.name.clone())).unwrap_or_default();
+        if variants.iter().all(|variant| variant.name != baseline) {
+            let known: Vec<&str> = variants.iter().map(|variant| variant.name.as_str()).collect();
+            return Err(Failure::file(
+                path,
+                format!("baseline: unknown variant `{baseline}` (known: {})", known.join(", ")),
+            ));
+        }
         let figures = |variant: &Variant| -> Outcome<(String, Vec<String>)> {
             let figures = variant.settings.evaluation.figures(registry)?;
             Ok((variant.name.clone(), figures.into_iter().map(|(name, _)| name).collect()))
@@ -118,8 +153,8 @@ impl Experiment {
         let known = variants.iter().map(figures).collect::<Outcome<Vec<_>>>()?;
         let read = |line: &String| Expectation::parse(line, &known);
         let expect = expect.iter().map(read).collect::<Outcome<_>>();
-        let expect = expect.map_err(|failure| failure.within(format!("{}: ", path.display())))?;
-        Ok(Self { name, question, variants, expect })
+        let expect = expect.map_err(within)?;
+        Ok(Self { name, question, variants, baseline, expect })
     }
 
     /// Where results go unless told otherwise.
@@ -128,12 +163,144 @@ impl Experiment {
     }
 }
 
+/// Header and sections of a file, with the sections of what it stands on below its own.
+fn read(path: &Path, text: &str, bases: usize) -> Outcome<(Table, Table)> {
+    let mut table = reading::parse(path, text)?;
+    let mut header = Table::new();
+    for key in HEADER {
+        if let Some(value) = table.remove(key) {
+            header.insert(key.to_owned(), value);
+        }
+    }
+    let Some(base) = table.remove("base") else { return Ok((header, table)) };
+    let Value::String(base) = base else {
+        return Err(Failure::file(path, format!("base: expected the name of another experiment file, found {base}")));
+    };
+    if bases == 0 {
+        return Err(Failure::file(path, format!("base: more than {BASES} files stand on each other")));
+    }
+    let base = path.parent().unwrap_or(Path::new("")).join(base);
+    let (_, mut sections) = read(&base, &reading::read_text(&base)?, bases - 1)?;
+    if let (Some(Value::Table(_)), Some(Value::Table(own))) = (sections.get("segmentation"), table.get("segmentation"))
+        && own.contains_key("recipe")
+    {
+        sections.remove("segmentation");
+    }
+    reading::merge(&mut sections, &table);
+    Ok((header, sections))
+}
+
+/// Lays settings on top of others. A layer that names a recipe starts `[segmentation]` afresh from it; a file that names none starts
+/// from the plain one.
+fn lay<T: Tensor>(merged: &mut Table, layer: &Table, registry: &Registry<T>) -> Outcome {
+    let mut layer = layer.clone();
+    let recipe = match layer.get_mut("segmentation") {
+        Some(Value::Table(segmentation)) => segmentation.remove("recipe"),
+        _ => None,
+    };
+    let name = match recipe {
+        Some(Value::String(name)) => Some(name),
+        Some(other) => return Err(Failure::input("segmentation.recipe", format!("expected a name, found {other}"))),
+        None if merged.contains_key("segmentation") => None,
+        None => Some("plain".to_owned()),
+    };
+    if let Some(name) = name {
+        let recipe = Recipe::load(&name, "", &[], registry)?;
+        merged.insert("segmentation".to_owned(), to_value(&recipe)?);
+    }
+    reading::merge(merged, &layer);
+    Ok(())
+}
+
+/// A variant as differences from the file's settings.
+struct Differences {
+    name: String,
+    axes: BTreeMap<String, Value>,
+    layers: Vec<Table>,
+}
+
+impl Header {
+    /// All variants: those that are written down, at every point of the axes; or the rungs of the ladder.
+    fn variants<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Vec<Differences>> {
+        if let Some(ladder) = &self.ladder {
+            if !self.variants.is_empty() || !self.axes.is_empty() {
+                return Err(Failure::input("ladder", "expected no variants and no axes beside it"));
+            }
+            let rung = |Rung { name, key, recipe }: Rung| Differences {
+                name,
+                axes: BTreeMap::from([("ladder".to_owned(), Value::String(key))]),
+                layers: vec![Table::from_iter([("segmentation".to_owned(), Value::Table(recipe))])],
+            };
+            return Ok(ladder.rungs(registry)?.into_iter().map(rung).collect());
+        }
+        let bad = |why: String| Failure::Input(why);
+        let points = axes::points(&axes::read(&self.axes).map_err(bad)?, self.combine, &self.exclude).map_err(bad)?;
+        let mut written: Vec<(&str, Table)> = vec![];
+        for (name, differences) in &self.variants {
+            let Value::Table(differences) = differences else {
+                return Err(Failure::input(format!("variants.{name}"), "expected a table of differences"));
+            };
+            written.push((name, differences.clone()));
+        }
+        if written.is_empty() {
+            written.push(("", Table::new()));
+        }
+        let mut all = vec![];
+        for (name, differences) in &written {
+            for point in &points {
+                let name = match (*name, point.name.as_str()) {
+                    ("", "") => self.name.clone(),
+                    ("", point) => point.to_owned(),
+                    (name, "") => name.to_owned(),
+                    (name, point) => format!("{name}_{point}"),
+                };
+                let mut layer = Table::new();
+                for (key, value) in &point.values {
+                    put(&mut layer, key, value.clone());
+                }
+                all.push(Differences { name, axes: point.values.clone(), layers: vec![differences.clone(), layer] });
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Sets `a.b.c` in nested tables.
+fn put(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => drop(table.insert(key.to_owned(), value)),
+        Some((first, rest)) => {
+            let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// That no two variants have one name or the same settings: a table of them would look like a finding.
+fn apart(variants: &[Variant]) -> Outcome {
+    for (i, later) in variants.iter().enumerate() {
+        for earlier in &variants[..i] {
+            if earlier.name == later.name {
+                return Err(Failure::input("variants", format!("two are called `{}`", later.name)));
+            }
+            if earlier.settings == later.settings {
+                let text =
+                    format!("`{}` and `{}` have the same settings; expected a difference", earlier.name, later.name);
+                return Err(Failure::input("variants", text));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A section that nobody knows, with the nearest and, for those of earlier versions, where it went.
 fn unknown_section(unknown: &str) -> String {
     if unknown == "world" {
         return "section `world` is now the fields of `data`: [training] data = { kind = \"scenes\", count = …, bias = … }".into();
     }
-    let known = HEADER.into_iter().chain(SECTIONS);
+    let known = HEADER.into_iter().chain(["base"]).chain(SECTIONS);
     let hint = reading::nearest(unknown, known.clone()).map(|key| format!("; did you mean `{key}`?"));
     format!("unknown key `{unknown}`{} (known: {})", hint.unwrap_or_default(), known.collect::<Vec<_>>().join(", "))
 }

@@ -30,6 +30,55 @@ pub struct Settings {
     pub evaluation: Evaluation,
     /// From features to label maps.
     pub segmentation: Recipe,
+    /// Random seeds that do not follow the run's.
+    #[serde(default)]
+    pub seeds: Seeds,
+}
+
+/// Random seeds, each of one thing: what is not given follows the run's (`--seeds`), except the test set, which is one for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seeds {
+    /// Of starting values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<u64>,
+    /// Of drawn training data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<u64>,
+    /// Of the order of training pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<u64>,
+    /// Of drawn images that models are judged on; `simseg evaluate` has the same.
+    #[serde(default = "test_seed")]
+    pub test: u64,
+}
+
+/// The seed of drawn test sets.
+pub const TEST_SEED: u64 = 1_000_000;
+
+fn test_seed() -> u64 {
+    TEST_SEED
+}
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Self { weights: None, data: None, order: None, test: TEST_SEED }
+    }
+}
+
+impl Seeds {
+    /// Of starting values, in the run of this seed.
+    pub fn weights(&self, run: u64) -> u64 {
+        self.weights.unwrap_or(run)
+    }
+    /// Of drawn training data.
+    pub fn data(&self, run: u64) -> u64 {
+        self.data.unwrap_or(run)
+    }
+    /// Of the order of pairs.
+    pub fn order(&self, run: u64) -> u64 {
+        self.order.unwrap_or(run)
+    }
 }
 
 /// How the model learns.
@@ -186,6 +235,7 @@ impl Settings {
                 .resolved(registry)
                 .map_err(Failure::from)
                 .map_err(|e| e.within("segmentation."))?,
+            seeds: self.seeds,
         };
         resolved.check(registry)?;
         Ok(resolved)
@@ -260,21 +310,23 @@ impl Settings {
         Ok(registry.model.losses.build(&self.loss)?)
     }
 
-    /// All that training depends on, as text: variants that agree on it have the same weights.
+    /// All that training depends on, as text: variants that agree on it have the same weights, however often they keep checkpoints.
     ///
     /// # Errors
     /// If nobody knows the aligner.
     pub fn training_text<T: Tensor>(&self, seed: u64, registry: &Registry<T>) -> Outcome<String> {
         #[derive(Serialize)]
         struct Trained<'a> {
-            seed: u64,
+            seeds: [u64; 3],
             model: &'a Choice,
             aligner: Choice,
             loss: &'a Choice,
             training: &'a Training,
         }
         let aligner = self.aligner.without(registry.model.aligners.build(&self.aligner)?.evaluation_keys());
-        let trained = Trained { seed, model: &self.model, aligner, loss: &self.loss, training: &self.training };
+        let seeds = [self.seeds.weights(seed), self.seeds.data(seed), self.seeds.order(seed)];
+        let training = Training { checkpoint_every: 1, ..self.training.clone() };
+        let trained = Trained { seeds, model: &self.model, aligner, loss: &self.loss, training: &training };
         toml::to_string_pretty(&trained).map_err(|error| Failure::input("settings", error))
     }
 

@@ -15,9 +15,11 @@ use serde_json::Value;
 use simseg::{Model, Words};
 use simseg_data::{Dataset, Item};
 use simseg_segment::map::Size;
-use simseg_segment::metrics::{Case, Figure, Metric};
-use simseg_segment::{ImageFeatures, Segmentation, Segmenter};
+use simseg_segment::memo::Memo;
+use simseg_segment::metrics::{Case, Figure, Metric, Scope};
+use simseg_segment::{ImageFeatures, Segmentation, Segmenter, View};
 use simseg_tensor::{NoTap, Tensor};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Everything that judges an image.
@@ -65,49 +67,67 @@ impl<T: Tensor> Judge<'_, T> {
         range: Range<usize>,
         each: &mut dyn FnMut(Image<'_, T>) -> Outcome,
     ) -> Outcome {
-        if dataset.classes().len() != self.words.list.len() {
-            let (found, expected) = (self.words.list.len(), dataset.classes().len());
-            return Err(Failure::input(
-                "classes",
-                format!("expected the data set's {expected} classes, found {found}"),
-            ));
-        }
-        let mut next = range.start;
-        while next < range.end {
-            let first = dataset.item(next)?;
-            let size = self.model.input_size(&first.picture);
-            let together = if size.height.max(size.width) <= SMALL { TOGETHER } else { 1 };
-            let rest = (next + 1)..(next + together).min(range.end);
-            let rest: Vec<_> = rest.into_par_iter().map(|index| dataset.item(index)).collect();
-            // One batch has one input size; what comes after another size, or cannot be read, waits for the next batch: whatever
-            // lies before a damaged image is counted.
-            let alike = |item: &Item| self.model.input_size(&item.picture) == size;
-            let mut items: Vec<Item> =
-                std::iter::once(first).chain(rest.into_iter().map_while(Result::ok).take_while(alike)).collect();
-            let pictures: Vec<_> = items.iter_mut().map(|item| std::mem::take(&mut item.picture)).collect();
-            let features = self.model.features(&pictures, &mut NoTap)?;
-            for ((item, picture), features) in items.iter_mut().zip(pictures).zip(&features) {
-                item.picture = picture;
-                self.one(dataset, next, item, features, each)?;
-                next += 1;
-            }
-        }
-        Ok(())
+        panel(std::slice::from_ref(self), dataset, range, &mut |_, image| each(image))
     }
+}
 
-    fn one(
-        &self,
-        dataset: &dyn Dataset,
-        index: usize,
-        item: &Item,
-        features: &ImageFeatures<T>,
-        each: &mut dyn FnMut(Image<'_, T>) -> Outcome,
-    ) -> Outcome {
-        let view = self.model.view(features, self.words);
-        let (present, objects) = (item.labels.classes(), dataset.objects(index, item));
-        let prediction = match self.given {
-            true => self.segmenter.segment_given(view, &present, &mut NoTap)?,
-            false => self.segmenter.segment(view, &mut NoTap)?,
+/// Judges the images of a range in their order, each by every judge in turn: `each` is told which. All judges have the same model but
+/// for its segmenter, and the same words, so that an image is read and encoded once, and what two segmenters would compute alike is
+/// computed once.
+///
+/// # Errors
+/// If an image cannot be read, does not fit, or `each` fails.
+pub fn panel<T: Tensor>(
+    judges: &[Judge<'_, T>],
+    dataset: &dyn Dataset,
+    range: Range<usize>,
+    each: &mut dyn FnMut(usize, Image<'_, T>) -> Outcome,
+) -> Outcome {
+    let Some(first) = judges.first() else { return Ok(()) };
+    if dataset.classes().len() != first.words.list.len() {
+        let (found, expected) = (first.words.list.len(), dataset.classes().len());
+        return Err(Failure::input("classes", format!("expected the data set's {expected} classes, found {found}")));
+    }
+    let model = first.model;
+    let mut next = range.start;
+    while next < range.end {
+        let first = dataset.item(next)?;
+        let size = model.input_size(&first.picture);
+        let together = if size.height.max(size.width) <= SMALL { TOGETHER } else { 1 };
+        let rest = (next + 1)..(next + together).min(range.end);
+        let rest: Vec<_> = rest.into_par_iter().map(|index| dataset.item(index)).collect();
+        // One batch has one input size; what comes after another size, or cannot be read, waits for the next batch: whatever
+        // lies before a damaged image is counted.
+        let alike = |item: &Item| model.input_size(&item.picture) == size;
+        let mut items: Vec<Item> =
+            std::iter::once(first).chain(rest.into_iter().map_while(Result::ok).take_while(alike)).collect();
+        let pictures: Vec<_> = items.iter_mut().map(|item| std::mem::take(&mut item.picture)).collect();
+        let features = model.features(&pictures, &mut NoTap)?;
+        for ((item, picture), features) in items.iter_mut().zip(pictures).zip(&features) {
+            item.picture = picture;
+            one(judges, dataset, next, item, features, each)?;
+            next += 1;
+        }
+    }
+    Ok(())
+}
+
+/// One image, by every judge.
+fn one<T: Tensor>(
+    judges: &[Judge<'_, T>],
+    dataset: &dyn Dataset,
+    index: usize,
+    item: &Item,
+    features: &ImageFeatures<T>,
+    each: &mut dyn FnMut(usize, Image<'_, T>) -> Outcome,
+) -> Outcome {
+    let (present, objects) = (item.labels.classes(), dataset.objects(index, item));
+    let (memo, mut shared) = (Memo::default(), HashMap::new());
+    for (number, judge) in judges.iter().enumerate() {
+        let view = View { memo: Some(&memo), ..judge.model.view(features, judge.words) };
+        let prediction = match judge.given {
+            true => judge.segmenter.segment_given(view, &present, &mut NoTap)?,
+            false => judge.segmenter.segment(view, &mut NoTap)?,
         };
         let case = Case {
             truth: &item.labels.values,
@@ -116,13 +136,42 @@ impl<T: Tensor> Judge<'_, T> {
             objects: &objects,
             prediction: &prediction,
             view,
-            segmenter: self.segmenter,
-            classes: self.words.list.len(),
+            segmenter: judge.segmenter,
+            classes: judge.words.list.len(),
         };
-        let observed = self.metrics.iter().map(|metric| metric.observe(&case)).collect::<Result<Vec<Value>, _>>();
+        let observed = judge.metrics.iter().map(|metric| observation(&**metric, &case, &mut shared));
+        let observed = observed.collect::<Result<Vec<Value>, _>>();
         let observed = observed.map_err(|error| Failure::from(error).within(format!("{}: ", item.stem)))?;
-        each(Image { index, item, features, objects: &objects, prediction: &prediction, observed })
+        each(number, Image { index, item, features, objects: &objects, prediction: &prediction, observed })?;
     }
+    Ok(())
+}
+
+/// What a metric observes; taken from an earlier judge of the same image where it would be the same.
+fn observation<T: Tensor>(
+    metric: &dyn Metric<T>,
+    case: &Case<'_, T>,
+    shared: &mut HashMap<String, Value>,
+) -> simseg_tensor::Result<Value> {
+    let name = metric.figures().first().map_or("", |figure| figure.name);
+    let key = match metric.scope() {
+        Scope::Everything => None,
+        Scope::Labels => {
+            let mut hash = simseg::hash::Hasher::new();
+            case.prediction.labels.iter().for_each(|label| _ = hash.update(&label.to_le_bytes()));
+            let classes: Vec<usize> = case.prediction.masks.iter().map(|mask| mask.class).collect();
+            Some(format!("{name} {classes:?} {}", hash.finalize()))
+        }
+        Scope::Given => case.segmenter.given_key().map(|given| format!("{name} {given}")),
+        Scope::Grid => Some(name.to_owned()),
+    };
+    let Some(key) = key else { return metric.observe(case) };
+    if let Some(observed) = shared.get(&key) {
+        return Ok(observed.clone());
+    }
+    let observed = metric.observe(case)?;
+    shared.insert(key, observed.clone());
+    Ok(observed)
 }
 
 /// What all images added to each metric.

@@ -1,13 +1,16 @@
 //! The folder of an experiment and those of its runs.
 //!
-//! One folder per run, `DIR/<variant>-seed<k>/`, with `config.toml` (resolved), `metrics.jsonl`, `state.safetensors` (to
-//! resume), `model/`, `pictures/` and, once it is finished, `result.json`; a run that has one is not repeated.
+//! One folder per training, `DIR/trainings/<hash>/`, with `config.toml`, `metrics.jsonl`, `state.safetensors` (to resume) and, once it
+//! is finished, `model/` and `training.json`; and one per run, `DIR/<variant>-seed<k>/`, with `config.toml` (resolved), the log and
+//! model of its training (one file under two names where the file system can), `pictures/` and, once it is finished,
+//! `result.json`: a run that has one is not repeated.
 
 use super::Row;
 use crate::experiment::{Experiment, Settings};
 use crate::failure::{Failure, Outcome};
 use simseg_data::atomic;
 use std::path::{Path, PathBuf};
+use toml::{Table, Value};
 
 /// What happens to an earlier run in the same folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,34 +95,43 @@ pub fn write_settings(folder: &Path, settings: &Settings, seed: u64) -> Outcome 
     Ok(atomic::write(&folder.join("config.toml"), text.as_bytes())?)
 }
 
-/// The result of a finished run; an error if it was made with other settings.
+/// Which settings a run in a folder was begun with that are others now: keys, or none if none was begun. The size of the vocabulary
+/// does not count, as it follows from the captions.
 ///
 /// # Errors
-/// If it was made with other settings, or is damaged.
-pub fn finished(folder: &Path, settings: &Settings, seed: u64) -> Outcome<Option<Row>> {
-    let path = folder.join("result.json");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-    let row: Row = serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))?;
-    let made = simseg::settings::read_text(&folder.join("config.toml"))?;
-    if made != format!("seed = {seed}\n{}", settings.to_toml()?) {
-        let text = "was made with other settings; start afresh with --fresh, or choose another --out";
-        return Err(Failure::file(folder, text));
+/// If its settings cannot be read.
+pub fn changed(folder: &Path, settings: &Settings, seed: u64) -> Outcome<Vec<String>> {
+    let path = folder.join("config.toml");
+    if !path.exists() {
+        return Ok(vec![]);
     }
-    Ok(Some(row))
+    let table = |text: &str| text.parse::<Table>().map_err(|error| Failure::file(&path, error.message()));
+    let made = table(&simseg::settings::read_text(&path)?)?;
+    let now = table(&format!("seed = {seed}\n{}", settings.to_toml()?))?;
+    let mut keys = vec![];
+    differing(&made, &now, "", &mut keys);
+    keys.retain(|key| !(key.starts_with("model.") && key.ends_with(".vocabulary")));
+    Ok(keys)
 }
 
-/// Takes over the training of a variant that differs in nothing that training depends on, unless this one has its own.
-///
-/// # Errors
-/// If the disk refuses.
-pub fn adopt(from: &Path, to: &Path) -> Outcome {
-    for name in ["metrics.jsonl", "state.safetensors"] {
-        let (from, to) = (from.join(name), to.join(name));
-        if from.exists() && !to.exists() {
-            atomic::folder(to.parent().unwrap_or(&to))?;
-            let bytes = std::fs::read(&from).map_err(|error| Failure::file(&from, error))?;
-            atomic::write(&to, &bytes)?;
+/// Keys of two tables whose values differ, down to single settings.
+fn differing(a: &Table, b: &Table, prefix: &str, keys: &mut Vec<String>) {
+    for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match (a.get(name), b.get(name)) {
+            (a, b) if a == b => {}
+            (Some(Value::Table(a)), Some(Value::Table(b))) => differing(a, b, &key, keys),
+            _ => keys.push(key),
         }
     }
-    Ok(())
+}
+
+/// The row in a run's folder, if it has one.
+///
+/// # Errors
+/// If it is damaged.
+pub fn row(folder: &Path) -> Outcome<Option<Row>> {
+    let path = folder.join("result.json");
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| Failure::file(&path, error))
 }

@@ -20,10 +20,22 @@ pub type Inputs = BTreeMap<String, String>;
 /// # Errors
 /// If a file cannot be read.
 pub fn of(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
+    named(settings, &[("training", "data"), ("training", "init"), ("evaluation", "data")], known)
+}
+
+/// The same of what training reads.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn of_training(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
+    named(settings, &[("training", "data"), ("training", "init"), ("training", "vocabulary")], known)
+}
+
+fn named(settings: &Settings, places: &[(&str, &str)], known: &mut Inputs) -> Outcome<Inputs> {
     let table: toml::Table = settings.to_toml()?.parse().map_err(|error| Failure::input("settings", error))?;
     let mut paths = vec![];
-    for (section, key) in [("training", "data"), ("training", "init"), ("evaluation", "data")] {
-        strings(table.get(section).and_then(|section| section.get(key)), &mut paths);
+    for (section, key) in places {
+        strings(table.get(*section).and_then(|section| section.get(*key)), &mut paths);
     }
     let mut inputs = Inputs::new();
     for path in paths.into_iter().filter(|path| Path::new(path).exists()) {
@@ -87,7 +99,7 @@ fn below(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether a run that was begun in a folder read the same; if none was, what this one reads is noted there.
+/// Whether a run that was begun in a folder read the same.
 ///
 /// # Errors
 /// What has changed.
@@ -107,11 +119,18 @@ pub fn hold(folder: &Path, inputs: &Inputs) -> Outcome {
             );
             return Err(Failure::file(folder, text));
         }
-        return Ok(());
     }
+    Ok(())
+}
+
+/// Notes in a run's folder what it reads.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn note(folder: &Path, inputs: &Inputs) -> Outcome {
     if inputs.is_empty() {
         return Ok(());
     }
     simseg_data::atomic::folder(folder)?;
-    super::save_json(&path, inputs)
+    super::save_json(&folder.join(NAME), inputs)
 }

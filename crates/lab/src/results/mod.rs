@@ -36,10 +36,16 @@ pub struct Row {
     /// Intersection over union by class, or by `data set.class`; none for a class that never occurs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub per_class: BTreeMap<String, Option<f64>>,
+    /// Which training it was judged on: a folder of `trainings`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub training: String,
     /// Pairs per second of training.
     pub train_images_per_second: f64,
-    /// Seconds of training.
+    /// Seconds of training; 0 if another row's training is used.
     pub seconds: f64,
+    /// Seconds of judging, its share where variants were judged together.
+    #[serde(default)]
+    pub judge_seconds: f64,
 }
 
 /// How a run ended.
@@ -53,6 +59,9 @@ pub enum Status {
     Failed(String),
 }
 
+/// Largest `results.json` that is read.
+const LIMIT: u64 = 256 << 20;
+
 /// `results.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
@@ -63,6 +72,34 @@ pub struct Results {
 }
 
 impl Results {
+    /// What a folder has; nothing if there is none yet.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn earlier(out: &Path, experiment: &str) -> Outcome<Self> {
+        let path = out.join("results.json");
+        match path.exists() {
+            true => {
+                serde_json::from_str(&simseg_data::bounded::text(&path, LIMIT, "results")?).map_err(|error| Failure::file(&path, error))
+            }
+            false => Ok(Self { experiment: experiment.to_owned(), rows: vec![] }),
+        }
+    }
+
+    /// Adds a row, in place of an earlier one of its variant and seed.
+    pub fn put(&mut self, row: Row) {
+        match self.rows.iter_mut().find(|other| other.variant == row.variant && other.seed == row.seed) {
+            Some(other) => *other = row,
+            None => self.rows.push(row),
+        }
+    }
+
+    /// Seeds one after the other, variants in the order of the experiment; those that it has no more come last.
+    pub fn sort(&mut self, experiment: &Experiment) {
+        let place = |row: &Row| experiment.variants.iter().position(|variant| variant.name == row.variant);
+        self.rows.sort_by_key(|row| (row.seed, place(row).unwrap_or(usize::MAX)));
+    }
+
     /// A figure of a run.
     pub fn value(&self, variant: &str, seed: u64, figure: &str) -> Option<f64> {
         self.rows.iter().find(|row| row.variant == variant && row.seed == seed)?.metrics.get(figure).copied()

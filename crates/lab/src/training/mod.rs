@@ -18,7 +18,6 @@ pub mod log;
 
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
-use crate::progress::Steps;
 use corpus::Corpus;
 use log::{Log, StepMetrics};
 use simseg::Registry;
@@ -125,7 +124,8 @@ pub struct Trained<T> {
     pub seconds: f64,
 }
 
-/// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors` and `metrics.jsonl`.
+/// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors` and `metrics.jsonl`; `progress` is
+/// told after every step how many there are, and the loss.
 ///
 /// # Errors
 /// If the disk refuses, the checkpoint belongs to other settings, or the loss is not a number any more (the last good
@@ -137,7 +137,7 @@ pub fn train<D: Differentiable>(
     registry: &Registry<D>,
     folder: &Path,
     device: &D::Device,
-    progress: &Steps,
+    progress: &mut dyn FnMut(u64, f64),
 ) -> Outcome<Trained<D>> {
     let config = settings.training_text(seed, registry)?;
     let (checkpoint, log) = (folder.join("state.safetensors"), folder.join("metrics.jsonl"));
@@ -147,30 +147,29 @@ pub fn train<D: Differentiable>(
     let mut state = if checkpoint.exists() {
         State::load(&checkpoint, &config, &layout, trained, training.adamw, device)?
     } else {
-        State::new(start::values(settings, seed, registry, device)?, trained, training.adamw)?
+        State::new(start::values(settings, settings.seeds.weights(seed), registry, device)?, trained, training.adamw)?
     };
     let mut lines = log::read(&log)?;
     lines.retain(|line| line.step < state.step());
     let mut log = Log::create(&log, &lines)?;
-    progress.start(training.steps, state.step());
     let (start, first, earlier) = (Instant::now(), state.step(), state.seconds);
     while state.step() < training.steps {
         let index = state.step();
-        let (pixels, captions) = corpus.batch::<D>(&corpus.order(seed, index, training.batch), device)?;
+        let (pixels, captions) =
+            corpus.batch::<D>(&corpus.order(settings.seeds.order(seed), index, training.batch), device)?;
         let rate = training.schedule.rate_at(index + 1, training.steps);
         let loss = objective.step(&mut state, (&pixels, &captions), rate)?;
         if !loss.is_finite() {
             return Err(diverged(folder, &checkpoint, loss, index));
         }
         log.add(&StepMetrics { step: index, loss, rate, temperature: objective.temperature(&state.parameters)? })?;
-        progress.step(loss);
+        progress(state.step(), loss);
         state.seconds = earlier + start.elapsed().as_secs_f64();
         if state.step() % training.checkpoint_every == 0 || state.step() == training.steps {
             log.flush()?;
             state.save(&checkpoint, &config)?;
         }
     }
-    progress.finish();
     let pairs = (state.step() - first) as f64 * training.batch as f64;
     let seconds = start.elapsed().as_secs_f64();
     let images_per_second =

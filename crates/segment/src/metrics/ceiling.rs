@@ -1,7 +1,7 @@
 //! Resolution ceiling: the best mIoU that masks made of whole patches could reach. What is above it no choice of classes and no
 //! better features can win, only a finer grid.
 
-use super::{Case, Figure, Metric, Unit};
+use super::{Case, Figure, Metric, Scope, Unit};
 use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,6 +23,10 @@ const FIGURES: [Figure; 1] = [Figure {
 impl<T: Tensor> Metric<T> for ResolutionCeiling {
     fn figures(&self) -> &'static [Figure] {
         &FIGURES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Grid
     }
 
     fn observe(&self, case: &Case<'_, T>) -> Result<Value> {

@@ -1,6 +1,6 @@
 //! Mean intersection over union, and the share of pixels labelled correctly: counted over the whole data set.
 
-use super::{Case, Confusion, Figure, Metric, Unit};
+use super::{Case, Confusion, Figure, Metric, Scope, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
@@ -63,6 +63,10 @@ pub fn total(observations: &[Value]) -> Result<Confusion> {
 impl<T: Tensor> Metric<T> for Iou {
     fn figures(&self) -> &'static [Figure] {
         &FIGURES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Labels
     }
 
     fn observe(&self, case: &Case<'_, T>) -> Result<Value> {

@@ -81,10 +81,28 @@ pub struct Case<'a, T: Tensor> {
     pub classes: usize,
 }
 
+/// What an observation of an image depends on, beside the image and its truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// On anything that a [`Case`] has.
+    Everything,
+    /// On the labels and the classes of the prediction.
+    Labels,
+    /// On the segmenter's maps, and on what it says when classes are given.
+    Given,
+    /// On the grid of patches alone.
+    Grid,
+}
+
 /// A metric.
 pub trait Metric<T: Tensor>: Send + Sync {
     /// Its figures: known before anything is computed.
     fn figures(&self) -> &'static [Figure];
+
+    /// What an observation depends on beside the image and its truth: judges of one image share it where that is the same.
+    fn scope(&self) -> Scope {
+        Scope::Everything
+    }
 
     /// What one image adds.
     ///

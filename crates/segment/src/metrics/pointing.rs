@@ -1,6 +1,6 @@
 //! The pointing game (Zhang et al. 2016): does a class's map peak on the class? Looks at *where* only.
 
-use super::{Case, Figure, Metric, Unit, share};
+use super::{Case, Figure, Metric, Scope, Unit, share};
 use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,6 +38,10 @@ pub fn points_at(values: &[f32], map: Size, labels: &[u16], size: Size, class: u
 impl<T: Tensor> Metric<T> for Pointing {
     fn figures(&self) -> &'static [Figure] {
         &FIGURES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Given
     }
 
     fn observe(&self, case: &Case<'_, T>) -> Result<Value> {

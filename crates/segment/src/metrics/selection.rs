@@ -1,6 +1,6 @@
 //! Which classes were drawn that are in the image? Precision and recall of the choice, whatever the masks look like.
 
-use super::{Case, Figure, Metric, Unit, share};
+use super::{Case, Figure, Metric, Scope, Unit, share};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
@@ -35,6 +35,10 @@ const FIGURES: [Figure; 3] = [
 impl<T: Tensor> Metric<T> for Selected {
     fn figures(&self) -> &'static [Figure] {
         &FIGURES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Labels
     }
 
     fn observe(&self, case: &Case<'_, T>) -> Result<Value> {

@@ -1,6 +1,6 @@
 //! mIoU if the classes in every image were given: what is left if choosing them were perfect.
 
-use super::{Case, Figure, Metric, Unit, iou};
+use super::{Case, Figure, Metric, Scope, Unit, iou};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
@@ -21,6 +21,10 @@ const FIGURES: [Figure; 1] = [Figure {
 impl<T: Tensor> Metric<T> for TrueClasses {
     fn figures(&self) -> &'static [Figure] {
         &FIGURES
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Given
     }
 
     fn observe(&self, case: &Case<'_, T>) -> Result<Value> {

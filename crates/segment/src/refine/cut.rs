@@ -24,6 +24,10 @@ pub fn above(map: &[f32], level: f64) -> Vec<u8> {
 }
 
 impl Refiner for Cut {
+    fn each_alone(&self) -> bool {
+        true
+    }
+
     fn refine(&self, _: Canvas<'_>, maps: &[Vec<f32>]) -> Result<Masks> {
         Ok(Masks { last: maps.iter().map(|map| above(map, self.level)).collect(), steps: vec![] })
     }

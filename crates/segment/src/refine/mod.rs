@@ -30,6 +30,11 @@ pub trait Refiner: Send + Sync {
         Needs::default()
     }
 
+    /// Whether the mask of a class depends on its own map alone, and not on which other classes are refined with it.
+    fn each_alone(&self) -> bool {
+        false
+    }
+
     /// One mask per map: maps `[h·w]` of the classes in an image.
     ///
     /// # Errors
@@ -53,6 +58,35 @@ pub struct Masks {
     pub last: Vec<Vec<u8>>,
     /// On the way, under the names of the trace file.
     pub steps: Vec<MaskStep>,
+}
+
+impl Masks {
+    /// One by one.
+    pub(crate) fn apart(self) -> Vec<Self> {
+        let step = |i: usize| {
+            self.steps
+                .iter()
+                .map(move |step| MaskStep { name: step.name, masks: vec![step.masks[i].clone()] })
+                .collect()
+        };
+        (0..self.last.len()).map(|i| Self { last: vec![self.last[i].clone()], steps: step(i) }).collect()
+    }
+
+    /// Several as one; all were made by one refiner, and so have the same steps.
+    pub(crate) fn together<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let mut together = Self::default();
+        for masks in all {
+            together.last.extend(masks.last.iter().cloned());
+            if together.steps.is_empty() {
+                together.steps = masks.steps.clone();
+                continue;
+            }
+            for (step, more) in together.steps.iter_mut().zip(&masks.steps) {
+                step.masks.extend(more.masks.iter().cloned());
+            }
+        }
+        together
+    }
 }
 
 /// Masks on the way.

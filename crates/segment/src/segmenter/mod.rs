@@ -55,6 +55,12 @@ pub trait Segmenter<T: Tensor>: Send + Sync {
     /// As [`Self::segment`].
     fn segment_given(&self, view: View<'_, T>, classes: &[usize], tap: &mut dyn Tap<T>) -> Result<Segmentation>;
 
+    /// All settings that [`Self::segment_given`] and [`Self::maps`] depend on, as text: segmenters with the same text agree in both.
+    /// None if it can't be told.
+    fn given_key(&self) -> Option<&str> {
+        None
+    }
+
     /// Maps of some classes at the input's size, `[h·w]` each: large where the class is.
     ///
     /// # Errors

@@ -14,10 +14,11 @@ use super::{Segmentation, Segmenter};
 use crate::compose::{self, ClassMask, Compose, Unclaimed};
 use crate::features::View;
 use crate::map::{self, Map, Upsample};
+use crate::memo;
 use crate::needs::Needs;
 use crate::refine::crf::CrfImage;
 use crate::refine::morphology::Closings;
-use crate::refine::{Canvas, Crf, Cut, Masks, Refiner};
+use crate::refine::{Canvas, Crf, Cut, MaskStep, Masks, Refiner};
 use crate::registry::Parts;
 use crate::score::ClassScore;
 use crate::threshold::{Candidates, Oracle, Scores, Statistics, Std, Threshold, TopN, ranking};
@@ -26,6 +27,7 @@ use simseg_model::Aligner;
 use simseg_registry::Choice;
 use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tap, Tensor};
+use std::sync::Arc;
 
 /// The system of the paper; every part is a switch of its recipe.
 pub struct SimSeg<T: Tensor> {
@@ -36,6 +38,28 @@ pub struct SimSeg<T: Tensor> {
     refiner: Box<dyn Refiner>,
     compose: Compose,
     unclaimed: Unclaimed,
+    keys: Keys,
+}
+
+/// Settings as text, for [`crate::memo`].
+struct Keys {
+    score: String,
+    map: String,
+    /// Those of the map and of its refinement.
+    refine: String,
+    /// Everything but which classes are selected.
+    given: String,
+}
+
+impl Keys {
+    fn of(config: &SimSegConfig) -> Self {
+        let text = |value: serde_json::Result<String>| value.unwrap_or_default();
+        let score = format!("scores {}", text(serde_json::to_string(&config.score)));
+        let map = format!("map {}", text(serde_json::to_string(&config.map)));
+        let refine = format!("{map} refine {}", text(serde_json::to_string(&config.refine)));
+        let compose = text(serde_json::to_string(&(config.compose, config.unclaimed)));
+        Self { given: format!("{refine} {score} compose {compose}"), score, map, refine }
+    }
 }
 
 impl<T: Tensor> Segmenter<T> for SimSeg<T> {
@@ -48,10 +72,35 @@ impl<T: Tensor> Segmenter<T> for SimSeg<T> {
         self.run(view, &Oracle { classes: classes.to_vec() }, tap)
     }
 
-    fn maps(&self, View { image, bank, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+    fn given_key(&self) -> Option<&str> {
+        Some(&self.keys.given)
+    }
+
+    fn maps(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let maps = memo::each(view.memo, &self.keys.map, classes, |missing| self.made(view, missing))?;
+        Ok(maps.into_iter().map(Arc::unwrap_or_clone).collect())
+    }
+
+    fn needs(&self, aligner: &dyn Aligner<T>) -> Needs {
+        self.score.needs(aligner).and(self.refiner.needs())
+    }
+
+    fn score(&self) -> &dyn ClassScore<T> {
+        &*self.score
+    }
+}
+
+impl<T: Tensor> SimSeg<T> {
+    /// Maps of some classes at the input's size.
+    fn made(&self, View { image, bank, memo, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
         let n = image.grid.area();
-        let scores = map::patch_scores(&image.patches, &bank.embeddings)?; // [r, n]
-        let values = scores.to_f32()?;
+        let values = memo::once(
+            memo,
+            || "patch scores".into(),
+            || {
+                map::patch_scores(&image.patches, &bank.embeddings)?.to_f32() // [r, n]
+            },
+        )?;
         let one = |&class: &usize| {
             let mut best = vec![f32::NEG_INFINITY; n];
             for row in bank.rows_of(class) {
@@ -67,57 +116,84 @@ impl<T: Tensor> Segmenter<T> for SimSeg<T> {
         classes.iter().map(one).collect()
     }
 
-    fn needs(&self, aligner: &dyn Aligner<T>) -> Needs {
-        self.score.needs(aligner).and(self.refiner.needs())
-    }
-
-    fn score(&self) -> &dyn ClassScore<T> {
-        &*self.score
-    }
-}
-
-impl<T: Tensor> SimSeg<T> {
     /// All of it, under one rule for which classes are in the image.
     fn run(&self, view: View<'_, T>, rule: &dyn Threshold, tap: &mut dyn Tap<T>) -> Result<Segmentation> {
         view.check()?;
         let image = view.image;
-        let scores = self.score.scores(view)?;
+        let memo = view.memo;
+        let scores = memo::once(memo, || self.keys.score.clone(), || self.score.scores(view))?;
+        let scores = Arc::unwrap_or_clone(scores);
         let ranked = Scores::new(&scores, view.bank.background);
         let mut selection = rule.select(ranked);
         self.candidates.limit(ranked, &mut selection);
         tap.see_host("scores", &[scores.len()], &scores)?;
         tap.see_host("threshold", &[1], &[selection.threshold])?;
 
-        let (size, area) = ([image.input.height, image.input.width], image.input.area());
-        let maps = self.maps(view, &selection.classes)?;
-        for (class, map) in selection.classes.iter().zip(&maps) {
-            tap.see_host(&format!("map/{class}"), &size, map)?;
+        let drawn = memo::once(
+            memo,
+            || format!("{} of {:?}", self.keys.given, selection.classes),
+            || self.draw(view, &selection.classes, &scores),
+        )?;
+        let size = [image.input.height, image.input.width];
+        for mask in &drawn.masks {
+            tap.see_host(&format!("map/{}", mask.class), &size, &mask.map)?;
         }
-        let Masks { last, steps } = match maps.is_empty() {
-            true => Masks::default(),
-            false => self.refiner.refine(Canvas { size: image.input, rgb: &image.rgb }, &maps)?,
-        };
-        for step in &steps {
-            for (class, mask) in selection.classes.iter().zip(&step.masks) {
-                tap.see_mask(&format!("{}/{class}", step.name), &size, mask)?;
+        for step in &drawn.steps {
+            for (mask, values) in drawn.masks.iter().zip(&step.masks) {
+                tap.see_mask(&format!("{}/{}", step.name, mask.class), &size, values)?;
             }
         }
-        for (class, mask) in selection.classes.iter().zip(&last) {
-            tap.see_mask(&format!("mask/{class}"), &size, mask)?;
+        for mask in &drawn.masks {
+            tap.see_mask(&format!("mask/{}", mask.class), &size, &mask.mask)?;
         }
-        let found = selection.classes.iter().zip(maps.into_iter().zip(last));
+        tap.see_labels("labels", &[image.output.height, image.output.width], &drawn.labels)?;
+        let Drawn { labels, masks, .. } = Arc::unwrap_or_clone(drawn);
+        Ok(Segmentation { labels, size: image.output, scores, threshold: selection.threshold, masks })
+    }
+
+    /// Maps, masks and labels of the selected classes.
+    fn draw(&self, view: View<'_, T>, classes: &[usize], scores: &[f32]) -> Result<Drawn> {
+        let image = view.image;
+        let maps = self.maps(view, classes)?;
+        let Masks { last, steps } = self.refined(view, classes, &maps)?;
+        let found = classes.iter().zip(maps.into_iter().zip(last));
         let masks: Vec<ClassMask> =
             found.map(|(&class, (map, mask))| ClassMask { class, score: scores[class], map, mask }).collect();
         let unclaimed = view.bank.unclaimed();
-        let mut labels = compose::compose(&masks, area, self.compose, unclaimed);
+        let mut labels = compose::compose(&masks, image.input.area(), self.compose, unclaimed);
         if self.unclaimed == Unclaimed::BestClass {
-            let best = ranking(&scores).into_iter().find(|&class| !ranked.is_background(class));
+            let best = ranking(scores).into_iter().find(|class| view.bank.foreground().contains(class));
             compose::give_to_best(&mut labels, &masks, unclaimed, best.unwrap_or(0));
         }
         let labels = map::resize_labels(&labels, image.input, image.output);
-        tap.see_labels("labels", &[image.output.height, image.output.width], &labels)?;
-        Ok(Segmentation { labels, size: image.output, scores, threshold: selection.threshold, masks })
+        Ok(Drawn { labels, masks, steps })
     }
+
+    /// Masks of some classes with these maps: one by one where the refiner looks at each alone, else of the whole set.
+    fn refined(&self, view: View<'_, T>, classes: &[usize], maps: &[Vec<f32>]) -> Result<Masks> {
+        if maps.is_empty() {
+            return Ok(Masks::default());
+        }
+        let canvas = Canvas { size: view.image.input, rgb: &view.image.rgb };
+        if view.memo.is_none() || !self.refiner.each_alone() {
+            return self.refiner.refine(canvas, maps);
+        }
+        let refine = |missing: &[usize]| -> Result<Vec<Masks>> {
+            let place = |class: &usize| classes.iter().position(|c| c == class).unwrap_or(0);
+            let maps: Vec<Vec<f32>> = missing.iter().map(|class| maps[place(class)].clone()).collect();
+            Ok(self.refiner.refine(canvas, &maps)?.apart())
+        };
+        let masks = memo::each(view.memo, &self.keys.refine, classes, refine)?;
+        Ok(Masks::together(masks.iter().map(|masks| &**masks)))
+    }
+}
+
+/// What comes of a set of selected classes.
+#[derive(Clone)]
+struct Drawn {
+    labels: Vec<u16>,
+    masks: Vec<ClassMask>,
+    steps: Vec<MaskStep>,
 }
 
 /// The settings: one section of a recipe for each part.
@@ -207,6 +283,7 @@ impl SimSegConfig {
             refiner: parts.refiners.build(&self.refine)?,
             compose: self.compose,
             unclaimed: self.unclaimed,
+            keys: Keys::of(self),
         })
     }
 }

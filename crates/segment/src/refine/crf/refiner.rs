@@ -59,6 +59,10 @@ impl Refiner for Crf {
         Needs { truncated: self.image == CrfImage::Truncated, ..Needs::default() }
     }
 
+    fn each_alone(&self) -> bool {
+        self.labels == CrfLabels::ClassOrRest
+    }
+
     fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> Result<Masks> {
         if maps.is_empty() {
             return Ok(Masks::default());

@@ -1,0 +1,309 @@
+//! One training and the variants that are judged on it.
+
+use super::plan::{Unit, of_training};
+use super::{Drawn, Registries, Sweep};
+use crate::experiment::{Settings, Variant};
+use crate::failure::{Failure, Outcome};
+use crate::judging::{self, Judge};
+use crate::results::{Metrics, Row, Status, folder, inputs, samples, save_json};
+use crate::training::corpus::Corpus;
+use crate::training::{Trained, start, train};
+use serde::{Deserialize, Serialize};
+use simseg::{Choice, Loaded, Model, Words};
+use simseg_data::atomic;
+use simseg_segment::metrics::Metric;
+use simseg_tensor::{Differentiable, Tensor};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// `training.json`: a finished training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Finished {
+    /// Pairs per second.
+    images_per_second: f64,
+    /// Seconds, over all resumptions.
+    seconds: f64,
+}
+
+const FINISHED: &str = "training.json";
+
+/// Everything that a unit needs.
+pub struct Work<'a, D: Differentiable> {
+    /// All variants of the experiment.
+    pub variants: &'a [Variant],
+    /// The output folder.
+    pub out: &'a Path,
+    /// Algorithms.
+    pub registries: &'a Registries<D>,
+    /// Where it computes.
+    pub device: &'a D::Device,
+    /// How far the sweep is.
+    pub sweep: &'a Sweep,
+}
+
+impl<D: Differentiable> Work<'_, D> {
+    /// Trains, unless that is done, and judges; `row` gets one row after the other. A variant that fails is a row with its error.
+    ///
+    /// # Errors
+    /// If not even that can be written.
+    pub fn unit(&self, unit: &Unit, drawn: &mut Option<Drawn>, row: &mut dyn FnMut(Row) -> Outcome) -> Outcome {
+        let trained = self.trained(unit, drawn);
+        let (finished, fresh) = match trained {
+            Ok(trained) => trained,
+            Err(failure) => {
+                return unit.variants.iter().try_for_each(|&index| self.fail(index, unit.seed, &failure, row));
+            }
+        };
+        let mut seconds = if fresh { finished.seconds } else { 0.0 };
+        let mut ready = vec![];
+        let loaded = self.loaded(unit);
+        for &index in &unit.variants {
+            let model = loaded.clone().and_then(|loaded| self.model(unit, index, loaded, ready.first()));
+            match model {
+                Ok(model) => ready.push((index, model)),
+                Err(failure) => self.fail(index, unit.seed, &failure, row)?,
+            }
+        }
+        let mut groups = groups(self.variants, ready);
+        while let Some(group) = groups.pop_front() {
+            let began = Instant::now();
+            let judged = self.judged(unit, &group);
+            let each = began.elapsed().as_secs_f64() / group.len() as f64;
+            match judged {
+                Ok(all) => {
+                    for ((index, _), (metrics, per_class)) in group.into_iter().zip(all) {
+                        let variant = &self.variants[index];
+                        let done = Row {
+                            variant: variant.name.clone(),
+                            seed: unit.seed,
+                            axes: json(&variant.axes),
+                            training: unit.key.clone(),
+                            metrics,
+                            per_class,
+                            train_images_per_second: finished.images_per_second,
+                            // The work really done for this row: a shared training counts once.
+                            seconds: std::mem::take(&mut seconds),
+                            judge_seconds: each,
+                            ..Row::default()
+                        };
+                        save_json(&self.place(index, unit.seed).join("result.json"), &done)?;
+                        row(done)?;
+                    }
+                }
+                // Together they failed: one by one it shows whose fault it is.
+                Err(_) if group.len() > 1 => group.into_iter().rev().for_each(|one| groups.push_front(vec![one])),
+                Err(failure) => self.fail(group[0].0, unit.seed, &failure, row)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, index: usize, seed: u64) -> PathBuf {
+        folder::of_run(self.out, &self.variants[index].name, seed)
+    }
+
+    /// A row with an error.
+    fn fail(&self, index: usize, seed: u64, failure: &Failure, row: &mut dyn FnMut(Row) -> Outcome) -> Outcome {
+        let variant = &self.variants[index];
+        crate::output::note!("{} seed {seed}: {failure}", variant.name);
+        let status = Status::Failed(failure.to_string());
+        let failed = Row { variant: variant.name.clone(), seed, axes: json(&variant.axes), status, ..Row::default() };
+        let place = self.place(index, seed);
+        // Where not even this can be written, the failure is not the variant's: it is passed on.
+        let kept = atomic::folder(&place).map_err(Failure::from);
+        kept.and_then(|()| save_json(&place.join("result.json"), &failed)).map_err(|_| failure.clone())?;
+        row(failed)
+    }
+
+    /// The training of a unit: whether it was done now, or found.
+    fn trained(&self, unit: &Unit, drawn: &mut Option<Drawn>) -> Outcome<(Finished, bool)> {
+        let place = of_training(self.out, &unit.key);
+        let Variant { name, settings, .. } = &self.variants[unit.variants[0]];
+        if let Ok(text) = std::fs::read_to_string(place.join(FINISHED)) {
+            let finished = serde_json::from_str(&text).map_err(|error| Failure::file(&place.join(FINISHED), error))?;
+            let words = start::tokenizer_of(&place.join("model"))?.vocabulary();
+            self.begin(unit, words)?;
+            return Ok((finished, false));
+        }
+        if !drawn.as_ref().is_some_and(|drawn| drawn.fits(settings, unit.seed)) {
+            *drawn = None; // two corpora at a time may be too much
+            *drawn = Some(Drawn::read(settings, unit.seed, self.registries)?);
+        }
+        let Some(Drawn { corpus, .. }) = drawn else { return Err(Failure::file(&place, "no corpus")) };
+        let words = corpus.tokenizer.vocabulary();
+        let settings = complete(settings, words);
+        self.begin(unit, words)?;
+        atomic::folder(&place)?;
+        folder::write_settings(&place, &settings, unit.seed)?;
+        self.sweep.at(format!("{name} seed {}", unit.seed));
+        let (batch, mut before) = (settings.training.batch as u64, None);
+        let mut progress = |step: u64, loss: f64| {
+            self.sweep.add((step - before.unwrap_or(step.saturating_sub(1))) * batch, Some(loss));
+            before = Some(step);
+        };
+        let (training, device) = (&self.registries.training, self.device);
+        let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, &mut progress)?;
+        let finished = Finished { images_per_second: trained.images_per_second, seconds: trained.seconds };
+        plain(trained, &settings, corpus, self.registries)?.write(&place.join("model"))?;
+        save_json(&place.join(FINISHED), &finished)?;
+        // What training goes on from is three times the model, and done with.
+        let _ = std::fs::remove_file(place.join("state.safetensors"));
+        Ok((finished, true))
+    }
+
+    /// Notes in the folders of all variants with what settings they were begun.
+    fn begin(&self, unit: &Unit, words: usize) -> Outcome {
+        for &index in &unit.variants {
+            let (place, settings) = (self.place(index, unit.seed), &self.variants[index].settings);
+            folder::write_settings(&place, &complete(settings, words), unit.seed)?;
+            inputs::note(&place, &inputs::of(settings, &mut inputs::Inputs::new())?)?;
+        }
+        Ok(())
+    }
+
+    /// The trained model.
+    fn loaded(&self, unit: &Unit) -> Outcome<Loaded<D::Plain>> {
+        let folder = of_training(self.out, &unit.key).join("model");
+        Ok(Loaded::read(&folder, &self.registries.judging, self.device)?)
+    }
+
+    /// The trained model as a variant uses it; its folder gets a copy.
+    fn model(
+        &self,
+        unit: &Unit,
+        index: usize,
+        loaded: Loaded<D::Plain>,
+        first: Option<&Ready<D::Plain>>,
+    ) -> Outcome<Model<D::Plain>> {
+        let settings = complete(&self.variants[index].settings, loaded.tokenizer.vocabulary());
+        share(&of_training(self.out, &unit.key), &self.place(index, unit.seed), &settings)?;
+        let (description, recipe) = (settings.description(), settings.segmentation);
+        match first.filter(|(_, model)| *model.description() == description) {
+            Some((_, model)) => Ok(model.with_recipe(recipe)?),
+            None => {
+                let loaded = Loaded { description, ..loaded };
+                Ok(Model::assemble(loaded, Some(recipe), self.registries.judging.clone(), self.device)?)
+            }
+        }
+    }
+
+    /// Judges variants together; leaves pictures to look at.
+    fn judged(&self, unit: &Unit, group: &[Ready<D::Plain>]) -> Outcome<Vec<Judged>> {
+        let registry = &self.registries.judging;
+        let settings = &self.variants[group[0].0].settings;
+        let mut judged: Vec<Judged> = vec![Judged::default(); group.len()];
+        for (prefix, source) in settings.evaluation.data.list() {
+            let dataset = registry.data.open_dataset(source, settings.seeds.test)?;
+            let words = group[0].1.classes(simseg::ClassList::parse(&dataset.class_lines().join("\n"))?)?;
+            let metrics = group.iter().map(|(index, _)| {
+                let names = &self.variants[*index].settings.evaluation.metrics;
+                names.iter().map(|name| Ok(registry.segment.metrics.build(&Choice::new(name))?)).collect()
+            });
+            let metrics: Vec<Vec<Box<dyn Metric<D::Plain>>>> = metrics.collect::<Outcome<_>>()?;
+            let pairs = group.iter().zip(&metrics);
+            let judges: Vec<Judge<'_, D::Plain>> =
+                pairs.map(|((_, model), metrics)| judge(model, &words, metrics)).collect();
+            let mut observations: Vec<judging::Observations> =
+                metrics.iter().map(|metrics| judging::Observations::new(metrics.len())).collect();
+            let mut pictures: Vec<Vec<samples::Sample>> = group.iter().map(|_| vec![]).collect();
+            self.sweep.at(format!("{} seed {}: {prefix}judging", self.variants[group[0].0].name, unit.seed));
+            judging::panel(&judges, &*dataset, 0..dataset.len(), &mut |number, image| {
+                if image.index < self.variants[group[number].0].settings.evaluation.pictures {
+                    pictures[number].push(samples::Sample::of(&*dataset, &image, &judges[number])?);
+                }
+                observations[number].add(image.observed);
+                self.sweep.add(1, None);
+                Ok(())
+            })?;
+            for (number, (index, _)) in group.iter().enumerate() {
+                let place = self.place(*index, unit.seed);
+                samples::save(&place.join("pictures"), &prefix, &pictures[number])?;
+                for (figure, value) in observations[number].finish(&metrics[number])? {
+                    if let Some(value) = value {
+                        judged[number].0.insert(format!("{prefix}{}", figure.name), value);
+                    }
+                }
+            }
+        }
+        Ok(judged)
+    }
+}
+
+/// A variant with its model.
+type Ready<T> = (usize, Model<T>);
+
+/// Variants that see the same features and class embeddings are judged together.
+fn groups<T: Tensor>(variants: &[Variant], ready: Vec<Ready<T>>) -> VecDeque<Vec<Ready<T>>> {
+    let mut groups: Vec<(String, Vec<Ready<T>>)> = vec![];
+    for (index, model) in ready {
+        let (recipe, evaluation) = (model.recipe(), &variants[index].settings.evaluation);
+        let key = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {}",
+            model.description(),
+            recipe.input,
+            recipe.prompts,
+            recipe.segmenter.get::<Choice>("score"),
+            model.segmenter().needs(model.aligner()),
+            evaluation.data,
+            variants[index].settings.seeds.test,
+        );
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, group)) => group.push((index, model)),
+            None => groups.push((key, vec![(index, model)])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Figures, and intersection over union by class.
+type Judged = (Metrics, BTreeMap<String, Option<f64>>);
+
+fn judge<'a, T: Tensor>(model: &'a Model<T>, words: &'a Words<T>, metrics: &'a [Box<dyn Metric<T>>]) -> Judge<'a, T> {
+    Judge { model, words, segmenter: model.segmenter(), metrics, given: false }
+}
+
+/// The settings with the number of words that the network must know.
+fn complete(settings: &Settings, words: usize) -> Settings {
+    Settings { model: simseg_model::with_vocabulary(&settings.model, words), ..settings.clone() }
+}
+
+/// Gives a run the model and the log of its training; files are shared where the file system can.
+fn share(training: &Path, place: &Path, settings: &Settings) -> Outcome {
+    let model = place.join("model");
+    atomic::folder(&model)?;
+    let mut files = vec![(training.join("metrics.jsonl"), place.join("metrics.jsonl"))];
+    for name in simseg::directory::TOKENIZERS.iter().chain(&["model.safetensors"]) {
+        files.push((training.join("model").join(name), model.join(name)));
+    }
+    for (from, to) in files.into_iter().filter(|(from, _)| from.exists()) {
+        // A link of an earlier training may be there.
+        let _ = std::fs::remove_file(&to);
+        if std::fs::hard_link(&from, &to).is_err() {
+            let bytes = std::fs::read(&from).map_err(Failure::io(&from))?;
+            atomic::write(&to, &bytes)?;
+        }
+    }
+    // Its own: settings of the aligner that training does not depend on.
+    Ok(settings.description().write(&model)?)
+}
+
+/// The trained model without its record of gradients, and without what only training needs.
+fn plain<D: Differentiable>(
+    trained: Trained<D>,
+    settings: &Settings,
+    corpus: &Corpus,
+    registries: &Registries<D>,
+) -> Outcome<Loaded<D::Plain>> {
+    let description = settings.description();
+    let layout = description.layout(&registries.judging)?;
+    let value = |name: &str| Ok(trained.parameters.get(name)?.plain());
+    let parameters = layout.with(layout.names().map(value).collect::<simseg_tensor::Result<Vec<D::Plain>>>()?)?;
+    Ok(Loaded { description, parameters, tokenizer: corpus.tokenizer.clone() })
+}
+
+/// TOML values as JSON.
+fn json(axes: &BTreeMap<String, toml::Value>) -> BTreeMap<String, serde_json::Value> {
+    let one = |(key, value): (&String, &toml::Value)| (key.clone(), serde_json::to_value(value).unwrap_or_default());
+    axes.iter().map(one).collect()
+}
