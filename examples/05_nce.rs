@@ -1,5 +1,5 @@
 //! Step 5: what trains it all. InfoNCE asks each image to find its caption among those of the batch, and the other way round
-//! (paper eq. 5, `crates/model/src/nce.rs`).
+//! (paper eq. 5, `crates/model/src/loss/info_nce.rs`).
 //!
 //! Four images and captions as free vectors, 100 steps of AdamW: pairs come together, the loss falls from about log 4.
 //!

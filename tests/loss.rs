@@ -3,10 +3,14 @@
 use proptest::prelude::*;
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::BertConfig;
-use simseg_model::pool::{Dense, Holistic, Loda, Padding, loda::top_k_mean};
+use simseg_model::pool::{Dense, Holistic, Loda, LodaConfig, Padding, loda::top_k_mean};
 use simseg_model::vit::VitConfig;
-use simseg_model::{Aligner, Architecture, ModelConfig, Network, NetworkConfig, Parameters, Side, TokenBatch, Tokens};
-use simseg_tensor::{Autodiff, Differentiable, NoTap, Ops, Result, Tensor};
+use simseg_model::{
+    Aligner, AlignerConfig, Architecture, LossConfig, ModelConfig, ModelRegistry, Network, NetworkConfig, Parameters,
+    Side, Stage, TokenBatch, Tokens,
+};
+use simseg_registry::Choice;
+use simseg_tensor::{Autodiff, Differentiable, NoTap, Ops, Parameter, Result, Tensor};
 use simseg_testkit::gradient::{differences_with, rules};
 use simseg_testkit::hostile::{Domain, values};
 use simseg_testkit::tolerance::DIFFERENCES;
@@ -25,28 +29,60 @@ fn captions() -> TokenBatch {
     TokenBatch::new(&[vec![1, 4, 2], vec![1, 5, 6, 3, 2], vec![1, 3, 5, 2]], 0, 0).unwrap()
 }
 
-/// The loss as a function of all parameters and the pixels.
-fn loss<T: Tensor<Device = CpuDevice>>(inputs: &[T], aligner: &dyn Aligner<T>) -> Result<T> {
-    let (pixels, parameters) = inputs.split_last().expect("pixels come last");
-    let model = CONFIG.build(&CONFIG.layout()?.with(parameters.to_vec())?)?;
-    let image = model.encode_image(pixels, &mut NoTap)?;
-    let text = model.encode_text(&captions(), &mut NoTap)?;
-    simseg_model::nce::info_nce(&aligner.similarity(&image, &text)?, &model.temperature()?, 0.1)
+/// An aligner and a loss by name.
+#[derive(Debug, Clone)]
+struct Parts {
+    aligner: Choice,
+    loss: Choice,
 }
 
-fn inputs<T: Tensor<Device = CpuDevice>>() -> Vec<T> {
-    let model: Parameters<T> = CONFIG.layout().unwrap().draw(3, &CpuDevice).unwrap();
+impl Parts {
+    fn new(aligner: Choice) -> Self {
+        Self { aligner, loss: Choice::new("info-nce").with("label_smoothing", 0.1) }
+    }
+
+    fn built<T: Tensor>(&self) -> (Box<dyn AlignerConfig<T>>, Box<dyn LossConfig<T>>) {
+        let registry = ModelRegistry::<T>::built_in();
+        (registry.aligners.build(&self.aligner).unwrap(), registry.losses.build(&self.loss).unwrap())
+    }
+
+    /// The parameters of the network, then the aligner's and the loss's own.
+    fn layout(&self) -> Parameters<Parameter> {
+        let (aligner, loss) = self.built::<Cpu>();
+        let own = |prefix: &str, list: Vec<(String, Parameter)>| -> Vec<(String, Parameter)> {
+            list.into_iter().map(|(name, parameter)| (format!("{prefix}.{name}"), parameter)).collect()
+        };
+        let (aligner, loss) = (own("aligner", aligner.parameters(CONFIG.projection)), own("loss", loss.parameters()));
+        Parameters::new([CONFIG.parameters(), aligner, loss].concat()).unwrap()
+    }
+}
+
+/// The loss as a function of all parameters and the pixels.
+fn loss<T: Tensor<Device = CpuDevice>>(inputs: &[T], parts: &Parts) -> Result<T> {
+    let (pixels, parameters) = inputs.split_last().expect("pixels come last");
+    let parameters = parts.layout().with(parameters.to_vec())?;
+    let (aligner, loss) = parts.built::<T>();
+    let (aligner, loss) = (aligner.build(Stage::Training, &parameters)?, loss.build(&parameters)?);
+    let model = CONFIG.build(&parameters)?;
+    let image = model.encode_image(pixels, &mut NoTap)?;
+    let text = model.encode_text(&captions(), &mut NoTap)?;
+    let contrast = loss.loss(&aligner.similarity(&image, &text)?, &model.temperature()?)?;
+    aligner.extra_loss(&image, &text)?.map_or(Ok(contrast.clone()), |extra| contrast.add(&extra))
+}
+
+fn inputs<T: Tensor<Device = CpuDevice>>(parts: &Parts) -> Vec<T> {
+    let model: Parameters<T> = parts.layout().draw(3, &CpuDevice).unwrap();
     // Larger weights than a fresh network's: otherwise many gradients are near zero and prove little.
-    let larger = |(name, p): (&str, &T)| if name == "loss.temperature" { p.clone() } else { p.scale(3.0).unwrap() };
+    let larger = |(name, p): (&str, &T)| if name.starts_with("loss.") { p.clone() } else { p.scale(3.0).unwrap() };
     let mut list: Vec<T> = model.iter().map(larger).collect();
     list.push(T::from_host(&values(Domain::Any, 3 * 3 * 64, 1), &[3, 3, 8, 8], &CpuDevice).unwrap());
     list
 }
 
-fn worst<D: Differentiable<Device = CpuDevice>>(aligner: &dyn Aligner<D>) -> std::result::Result<f64, String> {
-    let x = inputs::<D>();
-    let got = rules(&x, |x| loss(x, aligner)).map_err(|error| error.to_string())?;
-    let want = differences_with(3e-5, &x, |x| loss(x, aligner)).map_err(|error| error.to_string())?;
+fn worst<D: Differentiable<Device = CpuDevice>>(parts: &Parts) -> std::result::Result<f64, String> {
+    let x = inputs::<D>(parts);
+    let got = rules(&x, |x| loss(x, parts)).map_err(|error| error.to_string())?;
+    let want = differences_with(3e-5, &x, |x| loss(x, parts)).map_err(|error| error.to_string())?;
     let mut worst = 0.0f64;
     for (i, (got, want)) in got.iter().zip(&want).enumerate() {
         // Relative to each parameter's own largest gradient, not to 1.
@@ -57,21 +93,36 @@ fn worst<D: Differentiable<Device = CpuDevice>>(aligner: &dyn Aligner<D>) -> std
     Ok(worst)
 }
 
+fn loda(padding: Padding) -> Choice {
+    LodaConfig { image_k: 2, text_k: 2, eval_image_k: None, eval_text_k: None, padding }.choice()
+}
+
+/// Every registered aligner, with settings where it needs some; and every registered loss, with the same aligner.
+fn all() -> Vec<Parts> {
+    let registry = ModelRegistry::<Cpu>::built_in();
+    let aligners = registry.aligners.names().into_iter().flat_map(|name| match name {
+        "loda" => [Padding::PerCaption, Padding::ShortestInBatch, Padding::Compete].map(loda).into(),
+        "token-top-k" => vec![Choice::new(name).with("image_k", 2).with("text_k", 2)],
+        "soft-top-k" => ["softmax", "sparsemax", "entmax15"].map(|rule| Choice::new(name).with("rule", rule)).into(),
+        "attention-pool" => vec![Choice::new(name).with("value_projection", true)],
+        other => vec![Choice::new(other)],
+    });
+    let losses = registry.losses.names().into_iter();
+    let losses = losses.map(|name| Parts { aligner: loda(Padding::PerCaption), loss: Choice::new(name) });
+    aligners.map(Parts::new).chain(losses).collect()
+}
+
 #[test]
 fn gradients_of_the_whole_loss_agree_with_central_differences() {
-    type D = Autodiff<Cpu>;
-    let loda = |padding| Loda { image_k: 2, text_k: 2, padding };
-    let aligners: [&dyn Aligner<D>; 5] =
-        [&loda(Padding::PerCaption), &loda(Padding::ShortestInBatch), &loda(Padding::Compete), &Dense {}, &Holistic {}];
-    for aligner in aligners {
-        let worst = worst(aligner).unwrap();
-        println!("worst relative difference {worst:.1e}");
+    for parts in all() {
+        let worst = worst::<Autodiff<Cpu>>(&parts).unwrap_or_else(|error| panic!("{parts:?}: {error}"));
+        println!("{}, {}: worst relative difference {worst:.1e}", parts.aligner.kind, parts.loss.kind);
     }
 }
 
 #[test]
 fn a_wrong_rule_anywhere_in_the_loss_is_caught() {
-    let loda = Loda { image_k: 2, text_k: 2, padding: Padding::PerCaption };
+    let loda = Parts::new(loda(Padding::PerCaption));
     let caught = |mistake| {
         plant(mistake);
         let caught = worst::<Autodiff<Faulty<Cpu>>>(&loda).is_err();

@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::bert::{Bert, BertConfig};
 use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
+use simseg_model::loss::siglip::siglip;
 use simseg_model::pool::{LodaConfig, Padding};
 use simseg_model::vit::{Vit, VitConfig};
 use simseg_model::{Encoder, ModelRegistry, Network as _, Parameters, Side, Stage, TokenBatch, Tokens, nce};
 use simseg_registry::Choice;
 use simseg_segment::map::{Size, Upsample};
 use simseg_segment::{ClassBank, ImageFeatures, SegmentRegistry, SimSegConfig, View};
-use simseg_tensor::{Autodiff, Error, Parameter, Result, Tap, Tensor};
+use simseg_tensor::{Autodiff, Error, Ops, Parameter, Result, Tap, Tensor};
 use simseg_testkit::hostile::{Domain, LAYOUTS, Layout, values};
 use simseg_testkit::subject::{Input, same_gradients, same_values};
 use simseg_testkit::tolerance::{F64, Tolerance};
@@ -193,21 +194,48 @@ struct Alignment {
     smoothing: f64,
 }
 
+impl Alignment {
+    /// The aligner's own parameters.
+    fn own(&self) -> Vec<(String, Parameter)> {
+        let aligner = ModelRegistry::<CpuTensor<f64>>::built_in().aligners.build(&self.aligner).unwrap();
+        aligner.parameters(self.image[2])
+    }
+}
+
+/// Every registered aligner, with settings where it needs some.
+fn aligners(image_k: usize, text_k: usize, padding: Padding) -> Vec<Choice> {
+    let names = ModelRegistry::<CpuTensor<f64>>::built_in().aligners.names();
+    let all = names.into_iter().flat_map(|name| match name {
+        "loda" => vec![LodaConfig { image_k, text_k, eval_image_k: None, eval_text_k: None, padding }.choice()],
+        "token-top-k" => vec![Choice::new(name).with("image_k", image_k).with("text_k", text_k)],
+        "soft-top-k" => ["softmax", "sparsemax", "entmax15"].map(|rule| Choice::new(name).with("rule", rule)).into(),
+        "attention-pool" => vec![Choice::new(name).with("value_projection", true)],
+        other => vec![Choice::new(other)],
+    });
+    all.collect()
+}
+
 impl Subject for Alignment {
     fn inputs(&self) -> Vec<Input> {
         let [b, _, d] = self.image;
         let temperature = Input { shape: vec![], values: vec![0.3], layout: Layout::Contiguous };
-        vec![input(&self.image, 1), input(&[b, self.width, d], 2), temperature]
+        let mut list = vec![input(&self.image, 1), input(&[b, self.width, d], 2), temperature];
+        list.extend(self.own().iter().enumerate().map(|(i, (_, parameter))| input(&parameter.shape, 3 + i)));
+        list
     }
 
     fn compute<T: Tensor>(&self, x: &[T]) -> Result<Vec<(String, T)>> {
         let image = Tokens { values: x[0].clone(), lengths: None };
         let text = Tokens { values: x[1].clone(), lengths: Some(self.lengths.clone()) };
         let aligner = ModelRegistry::<T>::built_in().aligners.build(&self.aligner).map_err(simseg_model::setting)?;
-        let aligner = aligner.build(Stage::Training, &Parameters::new(vec![])?)?;
+        let own =
+            self.own().into_iter().zip(&x[3..]).map(|((name, _), value)| (format!("aligner.{name}"), value.clone()));
+        let aligner = aligner.build(Stage::Training, &Parameters::new(own.collect())?)?;
         let pools = [aligner.pool(Side::Image, &image)?, aligner.pool(Side::Text, &text)?];
         let similarity = aligner.similarity(&image, &text)?;
-        let loss = nce::info_nce(&similarity, &x[2], self.smoothing)?;
+        let sigmoid = siglip(&similarity, &x[2], &x[2].neg()?)?;
+        let loss = nce::info_nce(&similarity, &x[2], self.smoothing)?.add(&sigmoid)?;
+        let loss = aligner.extra_loss(&image, &text)?.map_or(Ok(loss.clone()), |extra| loss.add(&extra))?;
         let [images, texts] = pools;
         let named = [("pool/image", images), ("pool/text", texts), ("similarity", similarity), ("loss", loss)];
         Ok(named.map(|(name, x)| (name.to_owned(), x)).into())
@@ -216,12 +244,12 @@ impl Subject for Alignment {
 
 fn alignments() -> impl Strategy<Value = Alignment> {
     let padding = prop_oneof![Just(Padding::PerCaption), Just(Padding::ShortestInBatch), Just(Padding::Compete)];
-    (1usize..5, 1usize..8, 1usize..7, 1usize..8, 0usize..3).prop_flat_map(move |(b, n, d, width, kind)| {
+    let kinds = aligners(1, 1, Padding::PerCaption).len();
+    (1usize..5, 1usize..8, 1usize..7, 1usize..8, 0..kinds).prop_flat_map(move |(b, n, d, width, kind)| {
         let lengths = prop::collection::vec(1..=width, b);
         (lengths, 1..=n, 1..=width, padding.clone(), prop_oneof![Just(0.0), Just(0.1)]).prop_map(
             move |(lengths, image_k, text_k, padding, smoothing)| {
-                let loda = LodaConfig { image_k, text_k, eval_image_k: None, eval_text_k: None, padding };
-                let aligner = [Choice::new("holistic"), Choice::new("dense"), loda.choice()][kind].clone();
+                let aligner = aligners(image_k, text_k, padding)[kind].clone();
                 Alignment { aligner, image: [b, 1 + n, d], lengths, width, smoothing }
             },
         )

@@ -5,7 +5,7 @@
 use crate::bert::BertConfig;
 use crate::encoder::{ImageEncoder, ImageEncoderConfig, ImageFacts, TextEncoder, TextEncoderConfig, TextFacts};
 use crate::layers::Linear;
-use crate::nce;
+use crate::loss::info_nce;
 use crate::network::{Architecture, Network, NetworkConfig};
 use crate::parameters::Parameters;
 use crate::pool::Side;
@@ -25,7 +25,7 @@ pub struct DualConfig<I, X> {
     pub text: X,
     /// Channels both are projected to.
     pub projection: usize,
-    /// Starting value of the temperature, a divisor of similarities (released code: 0.02).
+    /// Starting value of the temperature, a divisor of similarities within [`info_nce::TEMPERATURE`] (released code: 0.02).
     #[serde(default = "released_temperature")]
     pub temperature: f64,
 }
@@ -61,10 +61,7 @@ impl<I: ImageFacts, X: TextFacts> Architecture for DualConfig<I, X> {
         if self.projection == 0 {
             return Err(Error::setting("model.projection", "at least 1"));
         }
-        if self.temperature.is_nan() || self.temperature <= 0.0 {
-            return Err(Error::setting("model.temperature", "a positive number"));
-        }
-        Ok(())
+        info_nce::check_temperature("model.temperature", self.temperature)
     }
 
     fn parameters(&self) -> Vec<(String, Parameter)> {
@@ -162,6 +159,6 @@ impl<T: Tensor> Network<T> for DualEncoder<T> {
     }
 
     fn bounded(&self, name: &str, value: &T) -> Result<Option<T>> {
-        if name == TEMPERATURE { nce::bounded(value).map(Some) } else { Ok(None) }
+        if name == TEMPERATURE { info_nce::bounded(value).map(Some) } else { Ok(None) }
     }
 }

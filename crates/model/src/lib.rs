@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`layers`] (parameters as plain fields), [`parameters`] (all of them as one list), [`tokens`], [`encoder`] (the
 //! traits), [`vit`], [`bert`], [`network`] (the traits), [`dual`] (two encoders and their projections), [`clip`] (OpenAI's pair),
-//! [`pool`] (holistic, dense, LoDA), [`nce`] (the loss), [`adamw`], [`schedule`], [`accumulate`] (a big batch on small memory),
+//! [`pool`] (aligners: holistic, dense, LoDA and others), [`loss`] (InfoNCE, SigLIP), [`adamw`], [`schedule`], [`accumulate`] (a big batch on small memory),
 //! [`registry`] (all of it by name).
 //!
 //! Networks are generic over what their fields hold: `Vit<Parameter>` is the architecture, `Vit<T>` the network, and
@@ -18,7 +18,7 @@ pub mod network;
 pub mod dual;
 pub mod clip;
 pub mod pool;
-pub mod nce;
+pub mod loss;
 pub mod adamw;
 pub mod schedule;
 pub mod accumulate;
@@ -28,7 +28,9 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use clip::{Clip, ClipConfig};
 pub use dual::{DualConfig, DualEncoder, ModelConfig};
 pub use encoder::{Encoder, EncoderConfig, ImageEncoderConfig, ImageFacts, TextEncoderConfig, TextFacts};
-pub use nce::{InfoNce, Loss, LossConfig};
+/// The loss of the paper, by itself.
+pub use loss::info_nce as nce;
+pub use loss::{InfoNce, Loss, LossConfig, SigLip};
 pub use network::{Architecture, Network, NetworkConfig, with_vocabulary};
 pub use parameters::Parameters;
 pub use pool::{Aligner, AlignerConfig, Limits, PromptPooling, Side, Stage};

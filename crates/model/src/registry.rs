@@ -4,7 +4,7 @@ use crate::bert::BertConfig;
 use crate::clip::ClipConfig;
 use crate::dual::DualConfig;
 use crate::encoder::{ImageEncoderConfig, TextEncoderConfig};
-use crate::nce::{self, LossConfig};
+use crate::loss::{self, LossConfig};
 use crate::network::NetworkConfig;
 use crate::pool::{self, AlignerConfig};
 use crate::vit::VitConfig;
@@ -52,7 +52,7 @@ impl<T: Tensor> ModelRegistry<T> {
         pool::register(&mut aligners);
 
         let mut losses = Kinds::<dyn LossConfig<T>>::with_default("loss", "info-nce");
-        nce::register(&mut losses);
+        loss::register(&mut losses);
 
         Self { encoders: Encoders { image, text }, networks, aligners, losses }
     }

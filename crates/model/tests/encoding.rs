@@ -7,7 +7,8 @@ use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::{Dense, Holistic, Loda, Padding, pooled_tokens};
 use simseg_model::vit::{Vit, VitConfig, bicubic, patchify};
 use simseg_model::{
-    Aligner, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Side, TokenBatch, Tokens,
+    Aligner, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Parameters, Side, Stage, TokenBatch,
+    Tokens,
 };
 use simseg_registry::Choice;
 use simseg_tensor::{Error, NoTap, Ops, Parameter, Tap, Tensor};
@@ -150,9 +151,85 @@ fn aligners_pool_the_tokens_they_name() {
     assert!((pool(&loda(2)) - 3.0 / 0.5).abs() < 1e-12);
 }
 
+/// Every registered aligner, with settings where it needs some and irregular parameters where it has some, for `channels`.
+fn aligners(channels: usize) -> Vec<(String, Box<dyn Aligner<Cpu>>)> {
+    let registry = ModelRegistry::<Cpu>::built_in();
+    let counts = |name: &str| Choice::new(name).with("image_k", 2).with("text_k", 3);
+    let choices = registry.aligners.names().into_iter().flat_map(|name| match name {
+        "loda" | "token-top-k" => vec![counts(name)],
+        "soft-top-k" => ["softmax", "sparsemax", "entmax15"].map(|rule| Choice::new(name).with("rule", rule)).into(),
+        "attention-pool" => [false, true].map(|value| Choice::new(name).with("value_projection", value)).into(),
+        other => vec![Choice::new(other)],
+    });
+    let build = |choice: Choice| {
+        let config = registry.aligners.build(&choice).unwrap();
+        let drawn = config.parameters(channels).into_iter().map(|(name, parameter)| {
+            let name = format!("aligner.{name}");
+            let values: Vec<f64> = parameter.values(3, &name).iter().map(|&x| f64::from(x) + 0.1).collect();
+            (name, tensor(&values, &parameter.shape))
+        });
+        let parameters = Parameters::new(drawn.collect()).unwrap();
+        (format!("{choice:?}"), config.build(Stage::Training, &parameters).unwrap())
+    };
+    choices.map(build).collect()
+}
+
+fn irregular(count: usize) -> Vec<f64> {
+    (0..count).map(|i| (0.9 * (i * i) as f64).cos()).collect()
+}
+
+#[test]
+fn whatever_an_aligner_computes_does_not_depend_on_how_far_captions_are_padded() {
+    let (d, lengths) = (4, vec![4, 1, 3]);
+    let image = Tokens { values: tensor(&irregular(3 * 6 * d), &[3, 6, d]), lengths: None };
+    let words = irregular(3 * 4 * d);
+    let padded = |width: usize, filling: f64| {
+        let mut values = vec![filling; 3 * width * d];
+        for (i, &length) in lengths.iter().enumerate() {
+            values[i * width * d..][..length * d].copy_from_slice(&words[i * 4 * d..][..length * d]);
+        }
+        Tokens { values: tensor(&values, &[3, width, d]), lengths: Some(lengths.clone()) }
+    };
+    let (tight, wide) = (padded(4, 0.5), padded(7, -3.0));
+    for (name, aligner) in aligners(d) {
+        let all = |text: &Tokens<Cpu>| {
+            let mut all = host(&aligner.pool(Side::Text, text).unwrap());
+            all.extend(host(&aligner.similarity(&image, text).unwrap()));
+            all.extend(aligner.extra_loss(&image, text).unwrap().map_or(vec![], |extra| host(&extra)));
+            all
+        };
+        let (a, b) = (all(&tight), all(&wide));
+        assert!(near(&a, &b), "{name}: {a:?} {b:?}");
+        // Nor on the neighbours themselves.
+        let third = |x: &Cpu| x.slice(0, 2, 1).unwrap();
+        let alone = Tokens { values: third(&wide.values), lengths: Some(vec![3]) };
+        let together = third(&aligner.pool(Side::Text, &wide).unwrap());
+        assert!(near(&host(&aligner.pool(Side::Text, &alone).unwrap()), &host(&together)), "{name}");
+        let alone = host(&aligner.similarity(&image, &alone).unwrap());
+        let together = aligner.similarity(&image, &wide).unwrap();
+        assert!(near(&alone, &host(&together.slice(1, 2, 1).unwrap())), "{name}");
+    }
+}
+
+#[test]
+fn every_aligner_pools_to_unit_vectors_that_patches_can_be_compared_with() {
+    let image = Tokens { values: tensor(&irregular(2 * 5 * 4), &[2, 5, 4]), lengths: None };
+    for (name, aligner) in aligners(4) {
+        let pooled = aligner.pool(Side::Image, &image).unwrap();
+        assert_eq!(pooled.shape(), [2, 4], "{name}");
+        for row in host(&pooled).chunks(4) {
+            let norm = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+            assert!((norm - 1.0).abs() < 1e-6, "{name}: {norm}");
+        }
+        let similarity = aligner.similarity(&image, &image).unwrap();
+        let dots = pooled.matmul(&aligner.pool(Side::Text, &image).unwrap().t().unwrap()).unwrap();
+        assert_eq!(aligner.pairwise(), !near(&host(&similarity), &host(&dots)), "{name}");
+    }
+}
+
 #[test]
 fn a_pool_is_the_sum_of_its_shares() {
-    let values: Vec<f64> = (0..3 * 5 * 4).map(|i| (0.9 * (i * i) as f64).cos()).collect();
+    let values = irregular(3 * 5 * 4);
     let tokens = |lengths: Option<Vec<usize>>| Tokens { values: tensor(&values, &[3, 5, 4]), lengths };
     let loda = |padding| Loda { image_k: 2, text_k: 3, padding };
     type Case<'a> = (&'a dyn Aligner<Cpu>, Side, Option<Vec<usize>>);
@@ -164,14 +241,21 @@ fn a_pool_is_the_sum_of_its_shares() {
         (&loda(Padding::ShortestInBatch), Side::Text, Some(vec![5, 2, 4])),
         (&loda(Padding::Compete), Side::Text, Some(vec![5, 2, 4])),
     ];
-    for (i, (aligner, side, lengths)) in cases.into_iter().enumerate() {
+    let all = aligners(4);
+    let both = [(Side::Image, None), (Side::Text, Some(vec![5, 2, 4]))];
+    let registered = all.iter().flat_map(|(_, aligner)| both.iter().map(|(side, l)| (&**aligner, *side, l.clone())));
+    let mut sums = 0;
+    for (i, (aligner, side, lengths)) in cases.into_iter().chain(registered).enumerate() {
         let tokens = tokens(lengths);
         let x = pooled_tokens(side, &tokens).unwrap();
-        let shares = aligner.shares(side, &tokens).unwrap().unwrap();
+        let Some(shares) = aligner.shares(side, &tokens).unwrap() else { continue };
+        sums += 1;
         let sum = shares.mul(&x).unwrap().sum(1).unwrap().squeeze(1).unwrap().l2_normalize_pooled().unwrap();
         let (sum, pool) = (host(&sum), host(&aligner.pool(side, &tokens).unwrap()));
         assert!(sum.iter().zip(&pool).all(|(a, b)| (a - b).abs() < 1e-12), "case {i}: {sum:?} {pool:?}");
     }
+    // Beside the six: dense, loda, token-top-k, three rules of soft-top-k, attention-pool without values, sparc.
+    assert_eq!(sums, 6 + 2 * 8);
     assert!(Aligner::<Cpu>::shares(&Holistic {}, Side::Image, &tokens(None)).unwrap().is_none());
 }
 
@@ -269,4 +353,14 @@ fn parameters_have_the_names_of_the_released_checkpoint_and_go_there_and_back() 
     assert_eq!(config.side("image_projection.linear.weight"), Some(Side::Image));
     assert_eq!(config.side("text_encoder.model.model.embeddings.LayerNorm.weight"), Some(Side::Text));
     assert_eq!(config.side("loss.temperature"), None);
+}
+
+#[test]
+fn a_temperature_that_the_loss_would_move_at_once_is_refused() {
+    let config = |temperature| ModelConfig { image: IMAGE, text: BERT, projection: 5, temperature };
+    let message = |temperature| config(temperature).check().unwrap_err().to_string();
+    assert_eq!(message(0.9), "model.temperature: from 0.001 to 0.5, found 0.9");
+    assert_eq!(message(-1.0), "model.temperature: from 0.001 to 0.5, found -1");
+    assert!(message(f64::NAN).contains("found NaN"));
+    assert!(config(0.5).check().is_ok() && config(0.001).check().is_ok());
 }

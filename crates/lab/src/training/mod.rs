@@ -3,7 +3,7 @@
 //! ```text
 //! for each step:  images, captions = next pairs
 //!                 S    = similarity(encode(images), encode(captions))     [b, b]
-//!                 loss = InfoNCE(S / τ) + the aligner's own terms
+//!                 loss = InfoNCE(S / τ), or another, + the aligner's own terms
 //!                 AdamW(∇loss)
 //! ```
 //!
@@ -64,12 +64,13 @@ impl<T: Tensor> Objective<T> {
         }
     }
 
-    /// The temperature of these parameters.
+    /// What the loss divides similarities by, at these parameters.
     ///
     /// # Errors
     /// If the backend fails.
     pub fn temperature(&self, parameters: &Parameters<T>) -> Result<f64> {
-        self.network.build(parameters)?.temperature()?.item()
+        let learned = self.network.build(parameters)?.temperature()?;
+        self.loss.build(parameters)?.divisor(&learned)?.item()
     }
 }
 

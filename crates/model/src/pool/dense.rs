@@ -4,7 +4,7 @@
 //! name the context, that is the context, which covers most patches; but context words are not needed for it: where captions
 //! never name the context, dense alignment still finds objects far less often than LoDA does.
 
-use super::{Aligner, AlignerConfig, Side, Stage, pooled_tokens};
+use super::{Aligner, AlignerConfig, Side, Stage, lengths, pooled_tokens};
 use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
@@ -16,29 +16,17 @@ use simseg_tensor::{Ops, Result, Tensor};
 #[serde(deny_unknown_fields)]
 pub struct Dense {}
 
-/// The weight of every token in the mean, `[b, n, 1]`: `1/n_b`, and 0 for padding.
-fn weights<T: Tensor>(x: &T, lengths: &[usize]) -> Result<T> {
-    let [b, n, _] = x.dims()?;
-    let weight = |j: usize, length: usize| if j < length { 1.0 / length as f64 } else { 0.0 };
-    let weights: Vec<f64> = lengths.iter().flat_map(|&l| (0..n).map(move |j| weight(j, l))).collect();
-    T::from_host(&weights, &[b, n, 1], &x.device())
-}
-
 impl<T: Tensor> Aligner<T> for Dense {
     fn pool(&self, side: Side, tokens: &Tokens<T>) -> Result<T> {
         let x = pooled_tokens(side, tokens)?;
-        let mean = match &tokens.lengths {
-            None => x.mean(1)?,
-            Some(lengths) => x.mul(&weights(&x, lengths)?)?.sum(1)?,
-        };
-        mean.squeeze(1)?.l2_normalize_pooled() // [b, d]
+        lengths::mean(&x, tokens.lengths.as_deref())?.l2_normalize_pooled() // [b, d]
     }
 
     fn shares(&self, side: Side, tokens: &Tokens<T>) -> Result<Option<T>> {
         let x = pooled_tokens(side, tokens)?;
         let [b, n, _] = x.dims()?;
-        let lengths = tokens.lengths.clone().unwrap_or(vec![n; b]);
-        weights(&x, &lengths)?.expand(x.shape()).map(Some) // [b, n, d]
+        let own = tokens.lengths.clone().unwrap_or(vec![n; b]);
+        lengths::mean_weights(&x, &own)?.expand(x.shape()).map(Some) // [b, n, d]
     }
 }
 

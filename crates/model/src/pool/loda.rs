@@ -52,15 +52,15 @@ pub struct LodaConfig {
 const HIDDEN: f64 = -10_000.0;
 
 /// The strongest responses of every channel.
-struct Strongest<T: Tensor> {
+pub(super) struct Strongest<T: Tensor> {
     /// Their tokens, `[b, k, d]`.
-    index: T::Index,
+    pub(super) index: T::Index,
     /// The weight of each, `[b, k, 1]`; `1/k` if there is none.
-    weights: Option<T>,
+    pub(super) weights: Option<T>,
 }
 
 /// The `min(k, lengths[i])` strongest responses per channel among the first `lengths[i]` tokens of each item.
-fn strongest<T: Tensor>(x: &T, k: usize, lengths: Option<&[usize]>) -> Result<Strongest<T>> {
+pub(super) fn strongest<T: Tensor>(x: &T, k: usize, lengths: Option<&[usize]>) -> Result<Strongest<T>> {
     let [b, n, _] = x.dims()?;
     if k == 0 || k > n {
         return Err(Error::setting("k", format!("from 1 to the {n} tokens there are, found {k}")));

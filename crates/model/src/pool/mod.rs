@@ -1,18 +1,33 @@
 //! Alignment: how many tokens become one vector per image and per caption, and how two of these compare.
 //!
-//! Three answers, each in its own file with its settings: [`holistic`] uses the \[CLS\] token, [`dense`] all tokens alike,
-//! [`loda`] the few that respond most, channel by channel. Tokens are projected before, vectors normalised after:
+//! The paper compares three answers, each in its own file with its settings: [`holistic`] uses the \[CLS\] token, [`dense`] all tokens
+//! alike, [`loda`] the few that respond most, channel by channel. Tokens are projected before, vectors normalised after:
 //! `z / (‖z‖ + 1e-8)`.
+//!
+//! Each of the others changes one thing about these. [`token_top_k`] chooses whole tokens, [`soft_top_k`] has weights instead of a
+//! number, [`cls_plus`] joins \[CLS\] and patches, [`attention_pool`] learns what counts; [`filip`] matches token by token and [`pacl`]
+//! pools for every caption anew (both compare pairs themselves); [`sparc`] contrasts words within their caption beside dense pairs.
 
 simseg_registry::family! {
     /// Registers every aligner.
     pub fn register<T: Tensor>(aligners: &mut Kinds<dyn AlignerConfig<T>>);
-    holistic, dense, loda,
+    holistic, dense, loda, token_top_k, soft_top_k, cls_plus, attention_pool, filip, pacl, sparc,
 }
 
+mod lengths;
+#[cfg(test)]
+mod naive;
+
+pub use attention_pool::AttentionPoolConfig;
+pub use cls_plus::{ClsMax, ClsMean};
 pub use dense::Dense;
+pub use filip::Filip;
 pub use holistic::Holistic;
 pub use loda::{Loda, LodaConfig};
+pub use pacl::Pacl;
+pub use soft_top_k::SoftTopK;
+pub use sparc::Sparc;
+pub use token_top_k::TokenTopK;
 
 use crate::network::Architecture;
 use crate::parameters::Parameters;

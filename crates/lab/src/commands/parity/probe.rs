@@ -221,9 +221,14 @@ impl<E: Extension> Subject for Probe<'_, E> {
         tap.see("image/projected", &image.values)?;
         let text = network.encode_text(&captions, &mut tap)?; //    [b, m, e]
         tap.see("text/projected", &text.values)?;
-        let similarity = objective.aligner.build(Stage::Training, &parameters)?.similarity(&image, &text)?;
+        let aligner = objective.aligner.build(Stage::Training, &parameters)?;
+        let similarity = aligner.similarity(&image, &text)?;
         tap.see("similarity", &similarity)?; //                     [b, b]
-        let loss = objective.loss.build(&parameters)?.loss(&similarity, &network.temperature()?)?;
+        let mut loss = objective.loss.build(&parameters)?.loss(&similarity, &network.temperature()?)?;
+        if let Some(extra) = aligner.extra_loss(&image, &text)? {
+            tap.see("extra loss", &extra)?;
+            loss = loss.add(&extra)?;
+        }
         tap.see("loss", &loss)?;
         Ok(tap.0)
     }

@@ -1,4 +1,4 @@
-//! The loss: symmetric InfoNCE (van den Oord et al. 2018; paper eq. 5) with a learned temperature.
+//! Symmetric InfoNCE (van den Oord et al. 2018; paper eq. 5) with a temperature, learned unless it is fixed.
 //!
 //! `L = ½·(CE(S/τ) + CE(Sᵀ/τ))`, where `S [b, b]` holds cosine similarities, the right caption of image `i` is `i`, and
 //! `CE = (1−ε)·nll + ε·mean(−log p)` with label smoothing ε. `τ` is a divisor, clamped to `[0.001, 0.5]` (released code).
@@ -7,41 +7,11 @@
 //! leave it there for good. So a training loop calls [`bounded`] after every step, as the released code clamps its
 //! parameter, and the temperature can come back.
 
+use super::{Loss, LossConfig, pairs};
 use crate::parameters::Parameters;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
-use simseg_tensor::{Error, Ops, Parameter, Result, Tensor};
-
-/// A loss: how the similarities of a batch become one number.
-pub trait Loss<T: Tensor>: Send + Sync {
-    /// `similarity [b, b]` (image `i` against caption `j`), `temperature []` → scalar.
-    ///
-    /// # Errors
-    /// If `similarity` is not square.
-    fn loss(&self, similarity: &T, temperature: &T) -> Result<T>;
-}
-
-/// A loss before it has weights. One without parameters and without checks implements [`Self::build`] alone.
-pub trait LossConfig<T: Tensor>: Send + Sync {
-    /// Whether the numbers make sense.
-    ///
-    /// # Errors
-    /// The key that does not.
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Learned parameters. They are optimised with the model, as `loss.NAME`, and are of no use once it is trained.
-    fn parameters(&self) -> Vec<(String, Parameter)> {
-        vec![]
-    }
-
-    /// The loss, given all parameters: its own are called `loss.NAME`.
-    ///
-    /// # Errors
-    /// If a parameter is missing.
-    fn build(&self, parameters: &Parameters<T>) -> Result<Box<dyn Loss<T>>>;
-}
+use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// Symmetric InfoNCE.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -50,20 +20,31 @@ pub struct InfoNce {
     /// Label smoothing ε, below 1.
     #[serde(default)]
     pub label_smoothing: f64,
+    /// A temperature that stays what it is, in place of the network's learned one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_temperature: Option<f64>,
 }
 
 impl<T: Tensor> Loss<T> for InfoNce {
     fn loss(&self, similarity: &T, temperature: &T) -> Result<T> {
-        info_nce(similarity, temperature, self.label_smoothing)
+        info_nce(similarity, &self.divisor(temperature)?, self.label_smoothing)
+    }
+
+    fn divisor(&self, temperature: &T) -> Result<T> {
+        match self.fixed_temperature {
+            None => Ok(temperature.clone()),
+            Some(fixed) => T::full(fixed, &[], &temperature.device()),
+        }
     }
 }
 
 impl<T: Tensor> LossConfig<T> for InfoNce {
     fn check(&self) -> Result<()> {
-        match (0.0..1.0).contains(&self.label_smoothing) {
-            true => Ok(()),
-            false => Err(Error::setting("loss.label_smoothing", "from 0 to below 1")),
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            let found = self.label_smoothing;
+            return Err(Error::setting("loss.label_smoothing", format!("from 0 to below 1, found {found}")));
         }
+        self.fixed_temperature.map_or(Ok(()), |fixed| check_temperature("loss.fixed_temperature", fixed))
     }
 
     fn build(&self, _: &Parameters<T>) -> Result<Box<dyn Loss<T>>> {
@@ -73,6 +54,18 @@ impl<T: Tensor> LossConfig<T> for InfoNce {
 
 /// Bounds of the temperature.
 pub const TEMPERATURE: (f64, f64) = (0.001, 0.5);
+
+/// That a temperature lies within its bounds: one beyond them would be another one from the first step on.
+///
+/// # Errors
+/// Under this key, if it does not.
+pub fn check_temperature(key: &str, temperature: f64) -> Result<()> {
+    let (low, high) = TEMPERATURE;
+    match (low..=high).contains(&temperature) {
+        true => Ok(()),
+        false => Err(Error::setting(key, format!("from {low} to {high}, found {temperature}"))),
+    }
+}
 
 /// The temperature within its bounds.
 ///
@@ -87,11 +80,7 @@ pub fn bounded<T: Tensor>(temperature: &T) -> Result<T> {
 /// # Errors
 /// If `logits` is not square.
 pub fn diagonal_cross_entropy<T: Tensor>(logits: &T, smoothing: f64) -> Result<T> {
-    let [b, captions] = logits.dims()?;
-    if b != captions || b == 0 {
-        let rule = "one caption per image, and at least one";
-        return Err(Error::Shape { op: "info_nce", lhs: vec![b, captions], rhs: vec![], rule });
-    }
+    let b = pairs("info_nce", logits)?;
     let log_p = logits.log_softmax()?; //                              [b, b]
     let diagonal: Vec<usize> = (0..b).collect();
     let index = T::index_from_host(&diagonal, &[b, 1], &logits.device())?;
@@ -128,4 +117,38 @@ pub fn info_nce<T: Tensor>(similarity: &T, temperature: &T, smoothing: f64) -> R
 /// Adds it to its family.
 pub fn register<T: Tensor>(kinds: &mut Kinds<dyn LossConfig<T>>) {
     kinds.add("info-nce", "symmetric InfoNCE with a temperature", |config: InfoNce| Ok(Box::new(config)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simseg_cpu::{CpuDevice, CpuTensor};
+
+    type Cpu = CpuTensor<f64>;
+
+    fn tensor(values: &[f64], shape: &[usize]) -> Cpu {
+        Cpu::from_host(values, shape, &CpuDevice).unwrap()
+    }
+
+    #[test]
+    fn a_fixed_temperature_takes_the_place_of_the_networks() {
+        let (s, tau) = (tensor(&[0.9, 0.1, 0.2, 0.8], &[2, 2]), tensor(&[0.3], &[]));
+        let config = |json: &str| serde_json::from_str::<InfoNce>(json).unwrap();
+        let loss = |config: InfoNce| config.loss(&s, &tau).unwrap().item().unwrap();
+        let (learned, fixed) = (config("{}"), config(r#"{"fixed_temperature": 0.07}"#));
+        assert_eq!(loss(learned), info_nce(&s, &tau, 0.0).unwrap().item().unwrap());
+        assert_eq!(loss(fixed), info_nce(&s, &tensor(&[0.07], &[]), 0.0).unwrap().item().unwrap());
+        assert_eq!(fixed.divisor(&tau).unwrap().item().unwrap(), 0.07);
+        assert_eq!(serde_json::to_string(&learned).unwrap(), r#"{"label_smoothing":0.0}"#);
+    }
+
+    #[test]
+    fn impossible_numbers_name_their_key_and_its_range() {
+        let message = |json: &str| {
+            let config = serde_json::from_str::<InfoNce>(json).unwrap();
+            LossConfig::<Cpu>::check(&config).unwrap_err().to_string()
+        };
+        assert_eq!(message(r#"{"fixed_temperature": 0.9}"#), "loss.fixed_temperature: from 0.001 to 0.5, found 0.9");
+        assert_eq!(message(r#"{"label_smoothing": 1.0}"#), "loss.label_smoothing: from 0 to below 1, found 1");
+    }
 }
