@@ -1,11 +1,19 @@
 //! What an experiment leaves behind: `results.json` with one row per variant and seed (this file), the folders of its runs
-//! ([`folder`]) with what they read ([`inputs`]), and pictures to look at ([`samples`]).
+//! ([`folder`]) with what they read ([`inputs`]), what every image added ([`images`]) and where the numbers come from
+//! ([`provenance`]), and pictures to look at ([`samples`]). [`mod@answers`] says which expectations hold, [`drawn`] reads the images
+//! of all runs for it, and [`export`] makes one file to keep.
 
 pub mod folder;
 pub mod inputs;
+pub mod provenance;
+pub mod images;
+pub mod drawn;
+pub mod answers;
+pub mod export;
 pub mod samples;
 
-use crate::experiment::Experiment;
+pub use answers::{Answer, answers};
+
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use simseg_data::atomic;
@@ -63,6 +71,22 @@ pub struct Results {
 }
 
 impl Results {
+    /// Reads the file of a folder.
+    ///
+    /// # Errors
+    /// If it is not there or is none.
+    pub fn read(out: &Path) -> Outcome<Self> {
+        let path = out.join("results.json");
+        let text = simseg_data::bounded::text(&path, 1 << 28, "the results of an experiment")?;
+        serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))
+    }
+
+    /// Names of variants, in their order.
+    pub fn variants(&self) -> Vec<&str> {
+        let mut seen = std::collections::BTreeSet::new();
+        self.rows.iter().map(|row| row.variant.as_str()).filter(|name| seen.insert(*name)).collect()
+    }
+
     /// A figure of a run.
     pub fn value(&self, variant: &str, seed: u64, figure: &str) -> Option<f64> {
         self.rows.iter().find(|row| row.variant == variant && row.seed == seed)?.metrics.get(figure).copied()
@@ -89,38 +113,6 @@ impl Results {
     pub fn save(&self, out: &Path) -> Outcome {
         save_json(&out.join("results.json"), self)
     }
-}
-
-/// An expectation with its answer.
-pub struct Answer {
-    /// Whether it holds.
-    pub holds: bool,
-    /// What was asked, of which seed, and what is missing.
-    pub text: String,
-}
-
-/// Every expectation with its answer: for each seed, or once if it is about means over seeds.
-pub fn answers(experiment: &Experiment, results: &Results) -> Vec<Answer> {
-    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-    let seeds = results.seeds();
-    let answer = |expectation: &crate::experiment::expect::Expectation, seed: Option<u64>| {
-        let value = |figure: &crate::experiment::expect::Figure| match seed {
-            Some(seed) if !figure.mean => results.value(&figure.variant, seed, &figure.name),
-            _ => mean(results.values(&figure.variant, &figure.name)),
-        };
-        let holds = expectation.holds(value);
-        let seed = match seed {
-            Some(seed) => format!("seed {seed}"),
-            None => format!("{} seeds", seeds.len()),
-        };
-        let missing = if holds.is_none() { ": no such figure" } else { "" };
-        Answer { holds: holds == Some(true), text: format!("{expectation} ({seed}{missing})") }
-    };
-    let all = experiment.expect.iter().flat_map(|expectation| match expectation.is_over_seeds() {
-        true => vec![answer(expectation, None)],
-        false => seeds.iter().map(|&seed| answer(expectation, Some(seed))).collect(),
-    });
-    all.collect()
 }
 
 /// Writes a value as JSON for people.
