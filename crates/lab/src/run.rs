@@ -4,11 +4,15 @@
 
 use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
-use crate::judging::{self, Judge};
+use crate::judging::Judge;
 use crate::progress::Steps;
 use crate::report;
+use crate::results::answers::{self, answers_to};
+use crate::results::drawn::Runs;
 pub use crate::results::folder::Earlier;
-use crate::results::{Metrics, Results, Row, answers, samples, save_json};
+use crate::results::images::{self, Images, Judged};
+use crate::results::provenance::{self, Provenance};
+use crate::results::{Results, Row, samples, save_json};
 use crate::results::{folder, inputs};
 use crate::training::corpus::Corpus;
 use crate::training::{Trained, start, train};
@@ -26,6 +30,8 @@ pub struct Options {
     pub seeds: u64,
     /// What happens to an earlier run in the same folder.
     pub earlier: Earlier,
+    /// Where the numbers come from.
+    pub provenance: Provenance,
 }
 
 /// Algorithms for both kinds of tensors that a run needs: those that remember how they were computed, and plain ones.
@@ -80,7 +86,8 @@ pub fn run<D: Differentiable>(
                 drawn = Some(Drawn { settings: settings.clone(), corpus: corpus(settings, seed, &registries)? });
             }
             let settings = complete(settings, drawn.as_ref(), &place)?;
-            inputs::hold(&place, &inputs::of(&settings, &mut known)?)?;
+            let read = inputs::of(&settings, &mut known)?;
+            inputs::hold(&place, &read)?;
             if let Some(row) = folder::finished(&place, &settings, seed)? {
                 results.rows.push(row);
                 continue;
@@ -92,7 +99,10 @@ pub fn run<D: Differentiable>(
                 }
             }
             let corpus = &drawn.as_ref().ok_or_else(|| Failure::file(&place, "no corpus"))?.corpus;
+            let mut made = Provenance { began: provenance::now(), inputs: read, ..options.provenance.clone() };
             results.rows.push(one::<D>(name, &settings, seed, corpus, &place, &registries, device)?);
+            made.end(&place, &["config.toml", images::NAME, "result.json"])?;
+            made.save(&place.join(provenance::NAME))?;
             results.save(&out)?;
         }
     }
@@ -100,7 +110,7 @@ pub fn run<D: Differentiable>(
     report::write(&experiment, &results, &registries.training, &out)?;
     crate::output::print(format_args!("{}", report::table::text(&experiment, &results, &registries.training)?));
     crate::output::say!("\n{}\n{}", out.join("report.html").display(), out.join("results.json").display());
-    check(&experiment, &results)?;
+    check(&experiment, &results, &out, &registries)?;
     Ok(results)
 }
 
@@ -171,8 +181,10 @@ fn one<D: Differentiable>(
     loaded.write(&folder.join("model"))?;
     let recipe = Some(settings.segmentation.clone());
     let model = Model::assemble(loaded, recipe, registries.judging.clone(), device)?;
-    let metrics = judge(variant, &model, settings, seed, folder)?;
-    let row = Row { variant: variant.to_owned(), seed, metrics, train_images_per_second, seconds, ..Row::default() };
+    let judged = judge(variant, &model, settings, seed, folder)?;
+    let (intervals, variant) = (judged.intervals(), variant.to_owned());
+    let Judged { metrics, per_class, .. } = judged;
+    let row = Row { variant, seed, metrics, intervals, per_class, train_images_per_second, seconds, ..Row::default() };
     save_json(&folder.join("result.json"), &row)?;
     Ok(row)
 }
@@ -191,48 +203,46 @@ fn plain<D: Differentiable>(
     Ok(Loaded { description, parameters, tokenizer: corpus.tokenizer.clone() })
 }
 
-/// Judges a model on every data set of the evaluation; leaves pictures to look at.
-fn judge<T: Tensor>(
-    variant: &str,
-    model: &Model<T>,
-    settings: &Settings,
-    seed: u64,
-    folder: &Path,
-) -> Outcome<Metrics> {
+/// Judges a model on every data set of the evaluation; leaves pictures to look at, and what every image added.
+fn judge<T: Tensor>(variant: &str, model: &Model<T>, settings: &Settings, seed: u64, folder: &Path) -> Outcome<Judged> {
     let registry = model.registry();
     let metric = |name: &String| Ok(registry.segment.metrics.build(&Choice::new(name))?);
     let metrics = settings.evaluation.metrics.iter().map(metric).collect::<Outcome<Vec<_>>>()?;
-    let mut figures = Metrics::new();
+    let mut seen = Images::new();
     for (prefix, source) in settings.evaluation.data.list() {
         let dataset = registry.data.open_dataset(source, seed)?;
         let words = model.classes(simseg::ClassList::parse(&dataset.class_lines().join("\n"))?)?;
         let judge = Judge { model, words: &words, segmenter: model.segmenter(), metrics: &metrics, given: false };
         let bar = Steps::new(format!("{variant} seed {seed}: {prefix}judging"), 1.0, "images");
         bar.start(dataset.len() as u64, 0);
-        let (mut observations, mut samples) = (judging::Observations::new(metrics.len()), vec![]);
+        let mut samples = vec![];
+        seen.classes(&prefix, dataset.classes());
         judge.all(&*dataset, 0..dataset.len(), &mut |image| {
             if image.index < settings.evaluation.pictures {
                 samples.push(samples::Sample::of(&*dataset, &image, &judge)?);
             }
             bar.to(image.index as u64 + 1, None);
-            observations.add(image.observed);
+            seen.add(&prefix, &image.item.stem, &settings.evaluation.metrics, &image.observed);
             Ok(())
         })?;
         bar.finish();
         samples::save(&folder.join("pictures"), &prefix, &samples)?;
-        for (figure, value) in observations.finish(&metrics)? {
-            if let Some(value) = value {
-                figures.insert(format!("{prefix}{}", figure.name), value);
-            }
-        }
     }
-    Ok(figures)
+    seen.save(&folder.join(images::NAME))?;
+    seen.judge(registry)
 }
 
-/// Prints every expectation with its answer.
-fn check(experiment: &Experiment, results: &Results) -> Outcome {
+/// Prints every expectation with its answer, and keeps it.
+fn check<D: Differentiable>(
+    experiment: &Experiment,
+    results: &Results,
+    out: &Path,
+    registries: &Registries<D>,
+) -> Outcome {
     let mut broken = Vec::new();
-    for answer in answers(experiment, results) {
+    let all = answers_to(&experiment.expect, results, Some(&Runs::new(out, results, &registries.judging)));
+    answers::save(out, &all)?;
+    for answer in all {
         match answer.holds {
             true => crate::output::say!("✓ {}", answer.text),
             false => broken.push(answer.text),

@@ -3,6 +3,7 @@
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::results::folder::Earlier;
+use crate::results::provenance::Provenance;
 use crate::run as experiment;
 use clap::Args;
 use simseg::Extension;
@@ -47,6 +48,8 @@ pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, dev
         (_, true) => Earlier::Clear,
         _ => Earlier::Keep,
     };
-    let how = experiment::Options { out: options.out.clone(), seeds: options.seeds, earlier };
+    let [backend, of, precision] = options.backend.names();
+    let provenance = Provenance::here(&backend, &of).in_precision(&precision);
+    let how = experiment::Options { out: options.out.clone(), seeds: options.seeds, earlier, provenance };
     experiment::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
 }
