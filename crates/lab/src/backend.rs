@@ -83,6 +83,13 @@ macro_rules! on {
 pub(crate) use on;
 
 impl BackendArgs {
+    /// Backend, device and precision as the command line names them.
+    pub fn names(&self) -> [String; 3] {
+        let name =
+            |value: Option<clap::builder::PossibleValue>| value.map_or_else(String::new, |v| v.get_name().to_owned());
+        [name(self.backend.to_possible_value()), self.device.clone(), name(self.precision.to_possible_value())]
+    }
+
     /// The backend asked for.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 //! [`crate::backend`] knows which there are.
 
 use crate::backend::on;
-use crate::commands::{calibrate, convert, evaluate, explain, import, parity, recipe, retrieve, run, scenes, segment};
+use crate::commands::{
+    calibrate, compare, convert, evaluate, explain, import, merge, parity, recipe, retrieve, run, runs, scenes,
+};
+use crate::commands::{segment, verify};
 use crate::failure::{Failure, Outcome};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use simseg::{Extension, Registry};
@@ -31,6 +34,19 @@ enum Command {
     ///
     /// Leaves DIR/results.json, DIR/report.html and one folder per run with its resolved settings, metrics and model.
     Run(run::Options),
+    /// List experiments below a folder: rows, status, date, the best figure.
+    Runs(runs::Options),
+    /// Compare variants with one of them: figures and paired differences with 95% intervals.
+    ///
+    /// Differences are taken on the same images, from images.jsonl of each run. A p value is given only where an exact test over
+    /// seeds can reach 5% (six seeds), after Holm's correction.
+    Compare(compare::Options),
+    /// Check that results follow from what every image added, and that expectations hold.
+    ///
+    /// Exit 1 with one line on the first figure, file or expectation that is not as recorded.
+    Verify(verify::Options),
+    /// Join output folders of one experiment that several machines made: other variants, other seeds.
+    Merge(merge::Options),
     /// Segment images by words.
     ///
     /// Writes STEM.png, an indexed PNG of the image's own size whose pixel is the number of a class: its line in the class file,
@@ -138,6 +154,11 @@ fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
             let backend = options.backend.open()?;
             on!(backend, |device| retrieve::retrieve::<T>(&options, extension, device).map(|_| ()))
         }
+        // Figures come from observations alone: nothing is computed that depends on a backend.
+        Command::Runs(options) => runs::runs(&options),
+        Command::Compare(options) => compare::compare::<CpuTensor<f32>>(&options, extension),
+        Command::Verify(options) => verify::verify::<CpuTensor<f32>>(&options, extension),
+        Command::Merge(options) => merge::merge::<CpuTensor<f32>>(&options, extension),
         Command::Convert(options) => convert::convert(&options),
         Command::Import(options) => import::import(&options),
         Command::Parity(options) => parity::compare(&options, extension),

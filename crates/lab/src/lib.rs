@@ -7,6 +7,7 @@
 //! | [`failure`] | how a command ends |
 //! | [`output`] | what is said, and where files may go |
 //! | [`progress`] | bars and lines for people |
+//! | [`statistics`] | how sure a figure is |
 //! | [`experiment`] | the file: settings, variants, expectations |
 //! | [`backend`] | what computes |
 //! | [`training`] | one training run, resumable |
@@ -22,6 +23,7 @@
 pub mod failure;
 pub mod output;
 pub mod progress;
+pub mod statistics;
 pub mod experiment;
 pub mod backend;
 pub mod training;

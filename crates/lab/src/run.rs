@@ -9,9 +9,12 @@ use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::progress::Steps;
 use crate::report;
+use crate::results::answers::{self, answers_to};
+use crate::results::drawn::Runs;
 use crate::results::folder;
 pub use crate::results::folder::Earlier;
-use crate::results::{Results, Row, Status, answers};
+use crate::results::provenance::Provenance;
+use crate::results::{Results, Row, Status};
 use crate::training::corpus::Corpus;
 use crate::training::start;
 use plan::{Plan, Unit, Wanted, of_training};
@@ -33,6 +36,8 @@ pub struct Options {
     pub plan: bool,
     /// What happens to an earlier run in the same folder.
     pub earlier: Earlier,
+    /// Where the numbers come from.
+    pub provenance: Provenance,
 }
 
 /// Algorithms for both kinds of tensors that a run needs: those that remember how they were computed, and plain ones.
@@ -149,7 +154,7 @@ pub fn run<D: Differentiable>(
     let mut results = Results::earlier(&out, &experiment.name)?;
     plan.finished.into_iter().for_each(|row| results.put(row));
     let results = Mutex::new(results);
-    sweep(&experiment, &plan.units, options.jobs, &out, &registries, device, &results)?;
+    sweep(&experiment, &plan.units, options, &out, &registries, device, &results)?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort(&experiment);
     results.save(&out)?;
@@ -157,7 +162,7 @@ pub fn run<D: Differentiable>(
     crate::output::print(format_args!("{}", report::table::text(&experiment, &results, &registries.training)?));
     crate::output::say!("\n{}\n{}", out.join("report.html").display(), out.join("results.json").display());
     failed(&results)?;
-    check(&experiment, &results)?;
+    check(&experiment, &results, &out, &registries)?;
     Ok(results)
 }
 
@@ -165,7 +170,7 @@ pub fn run<D: Differentiable>(
 fn sweep<D: Differentiable>(
     experiment: &Experiment,
     units: &[Unit],
-    jobs: usize,
+    options: &Options,
     out: &Path,
     registries: &Registries<D>,
     device: &D::Device,
@@ -173,7 +178,8 @@ fn sweep<D: Differentiable>(
 ) -> Outcome {
     let pictures = |unit: &Unit| pictures(experiment, unit, registries);
     let sweep = Sweep::new(units.iter().map(pictures).sum::<Outcome<u64>>()?);
-    let work = unit::Work { variants: &experiment.variants, out, registries, device, sweep: &sweep };
+    let provenance = &options.provenance;
+    let work = unit::Work { variants: &experiment.variants, out, registries, device, provenance, sweep: &sweep };
     let keep = |row: Row| -> Outcome {
         let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
         results.put(row);
@@ -189,6 +195,7 @@ fn sweep<D: Differentiable>(
             work.unit(unit, &mut drawn, &mut |row| keep(row))?;
         }
     };
+    let jobs = options.jobs;
     let outcome = if jobs <= 1 {
         worker()
     } else {
@@ -298,10 +305,17 @@ fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registri
     start::check(settings, &registries.training)
 }
 
-/// Prints every expectation with its answer.
-fn check(experiment: &Experiment, results: &Results) -> Outcome {
+/// Prints every expectation with its answer, and keeps it.
+fn check<D: Differentiable>(
+    experiment: &Experiment,
+    results: &Results,
+    out: &Path,
+    registries: &Registries<D>,
+) -> Outcome {
     let mut broken = Vec::new();
-    for answer in answers(experiment, results) {
+    let all = answers_to(&experiment.expect, results, Some(&Runs::new(out, results, &registries.judging)));
+    answers::save(out, &all)?;
+    for answer in all {
         match answer.holds {
             true => crate::output::say!("✓ {}", answer.text),
             false => broken.push(answer.text),

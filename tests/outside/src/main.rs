@@ -9,6 +9,7 @@ mod score;
 mod threshold;
 
 use simseg::{Extension, Registry};
+use simseg_lab::results::provenance::Provenance;
 use simseg_lab::run::{Earlier, Options, run};
 use simseg_tensor::{Autodiff, Tensor};
 use simseg_testkit::NaiveTensor;
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["naive", file, out] => {
-            let options = Options { out: Some(out.into()), seeds: 1, earlier: Earlier::Keep };
+            let provenance = Provenance::here("cpu", "cpu");
+            let options = Options { out: Some(out.into()), seeds: 1, earlier: Earlier::Keep, provenance };
             match run::<Autodiff<NaiveTensor>>(file.as_ref(), &[], &options, &Mine, &()) {
                 Ok(_) => ExitCode::SUCCESS,
                 Err(failure) => {

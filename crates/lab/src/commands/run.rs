@@ -3,6 +3,7 @@
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::results::folder::Earlier;
+use crate::results::provenance::Provenance;
 use crate::run as experiment;
 use crate::run::plan::Wanted;
 use clap::Args;
@@ -63,7 +64,9 @@ pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, dev
     };
     let wanted = Wanted { seeds, only: options.only.clone(), redo: options.redo.clone() };
     let (out, plan) = (options.out.clone(), options.plan);
-    let how = experiment::Options { out, wanted, jobs: options.jobs, plan, earlier };
+    let [backend, of, precision] = options.backend.names();
+    let provenance = Provenance::here(&backend, &of).in_precision(&precision);
+    let how = experiment::Options { out, wanted, jobs: options.jobs, plan, earlier, provenance };
     experiment::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
 }
 

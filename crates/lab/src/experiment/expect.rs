@@ -1,17 +1,24 @@
 //! What an experiment expects of its outcome, as lines that a command checks: `loda.miou >= 2 * dense.miou`.
 //!
 //! ```text
-//! expectation = sum (">=" | "<=" | ">" | "<" | "==") sum
+//! expectation = sum (">=" | "<=" | ">" | "<" | "==") sum ["@95%"]
 //! sum         = term { ("+" | "-") term }
 //! term        = [number "*"] figure | number
 //! figure      = variant "." name | "mean(" variant "." name ")"
 //! ```
 //!
-//! An expectation holds for every seed; one whose figures are all means over seeds is checked once.
+//! An expectation holds for every seed; one whose figures are all means over seeds is checked once, and so is one with `@95%`, which
+//! is about an interval ([`surely`]). Beside the variants stand the rows that every experiment has ([`BUILT_IN`]).
+
+pub mod surely;
 
 use crate::failure::{Failure, Outcome};
+use crate::statistics::Interval;
 use simseg::settings::nearest;
 use std::fmt;
+
+/// Rows that are no variants: all background, the best label per patch, the true classes given, the best subset of classes.
+pub const BUILT_IN: [&str; 4] = ["nothing", "ceiling", "true-classes", "best-subset"];
 
 /// One line that must hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +27,8 @@ pub struct Expectation {
     left: Vec<Term>,
     how: Comparison,
     right: Vec<Term>,
+    /// Whether an interval must lie on that side, not only a figure.
+    sure: bool,
 }
 
 /// `factor · figure`, or `factor` alone.
@@ -68,6 +77,11 @@ impl Comparison {
             Self::Equal => left == right,
         }
     }
+
+    /// Whether all of an interval of left − right lies on its side of 0.
+    fn is_beside(self, (low, high): Interval) -> bool {
+        self.holds(low, 0.0) && self.holds(high, 0.0)
+    }
 }
 
 /// What figures there are: names of a variant's figures, by variant.
@@ -79,14 +93,22 @@ impl Expectation {
     /// # Errors
     /// What was expected, with the nearest variant or figure for one that is unknown.
     pub fn parse(line: &str, known: &Known) -> Outcome<Self> {
-        let sign = COMPARISONS.iter().find_map(|&(sign, how)| Some((line.split_once(sign)?, how)));
+        let (text, sure) = certainty(line)?;
+        let sign = COMPARISONS.iter().find_map(|&(sign, how)| Some((text.split_once(sign)?, how)));
         let Some(((left, right), how)) = sign else {
             let form =
                 "expected `figure >= [number *] figure` (or <=, >, <, ==), such as `loda.miou >= 2 * dense.miou`";
             return Err(Failure::input("expect", format!("{form}, found `{line}`")));
         };
+        if sure && how == Comparison::Equal {
+            return Err(Failure::input("expect", format!("expected >, >=, < or <= before `@95%`, found `{line}`")));
+        }
         let (left, right) = (sum(left, known)?, sum(right, known)?);
-        Ok(Self { line: line.to_owned(), left, how, right })
+        let parsed = Self { line: line.to_owned(), left, how, right, sure };
+        if sure && parsed.figures().next().is_none() {
+            return Err(Failure::input("expect", format!("expected a figure before `@95%`, found `{line}`")));
+        }
+        Ok(parsed)
     }
 
     /// All figures that it looks at.
@@ -94,12 +116,12 @@ impl Expectation {
         self.left.iter().chain(&self.right).filter_map(|term| term.figure.as_ref())
     }
 
-    /// Whether it is about means over seeds only, and so checked once.
+    /// Whether it is about all seeds together, and so checked once.
     pub fn is_over_seeds(&self) -> bool {
-        self.figures().all(|figure| figure.mean)
+        self.sure || self.figures().all(|figure| figure.mean)
     }
 
-    /// Checks it: `value` looks a figure up. `None` if a figure is not there.
+    /// Checks it, without its `@95%` if it has one: `value` looks a figure up. `None` if a figure is not there.
     pub fn holds(&self, value: impl Fn(&Figure) -> Option<f64>) -> Option<bool> {
         let term = |term: &Term| match &term.figure {
             Some(figure) => Some(term.factor * value(figure)?),
@@ -107,6 +129,15 @@ impl Expectation {
         };
         let total = |terms: &[Term]| terms.iter().map(term).sum::<Option<f64>>();
         Some(self.how.holds(total(&self.left)?, total(&self.right)?))
+    }
+}
+
+/// A line without its `@95%`, and whether it had one.
+fn certainty(line: &str) -> Outcome<(&str, bool)> {
+    match line.split_once('@') {
+        None => Ok((line, false)),
+        Some((text, level)) if level.trim() == "95%" => Ok((text, true)),
+        Some((_, level)) => Err(Failure::input("expect", format!("expected `@95%`, found `@{level}`"))),
     }
 }
 
@@ -146,20 +177,25 @@ fn figure(text: &str, known: &Known) -> Outcome<Figure> {
     let inner = text.strip_prefix("mean(").and_then(|rest| rest.strip_suffix(')'));
     let (mean, name) = (inner.is_some(), inner.unwrap_or(text).trim());
     // Names of variants may hold dots: the longest that fits is meant.
-    let of =
-        |(variant, _): &&(String, Vec<String>)| name.strip_prefix(variant.as_str()).is_some_and(|r| r.starts_with('.'));
-    let Some((variant, figures)) = known.iter().filter(of).max_by_key(|(variant, _)| variant.len()) else {
+    let variants = known.iter().map(|(variant, _)| variant.as_str());
+    let of = |variant: &&str| name.strip_prefix(*variant).is_some_and(|rest| rest.starts_with('.'));
+    let longest = variants.clone().filter(of).max_by_key(|variant| variant.len());
+    let Some(variant) = longest.or_else(|| BUILT_IN.into_iter().find(of)) else {
         let Some((variant, _)) = name.split_once('.') else {
             return Err(Failure::input("expect", format!("expected `variant.figure`, found `{name}`")));
         };
-        let variants = known.iter().map(|(variant, _)| variant.as_str());
         return Err(Failure::input("expect", unknown("variant", variant, variants)));
     };
+    // A row that is no variant may have the figures of any.
+    let own = known.iter().filter(|(name, _)| name == variant || longest.is_none());
+    let mut figures: Vec<&str> = own.flat_map(|(_, figures)| figures.iter().map(String::as_str)).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    figures.retain(|figure| seen.insert(*figure));
     let figure = &name[variant.len() + 1..];
-    if !figures.iter().any(|known| known == figure) {
-        return Err(Failure::input("expect", unknown("figure", figure, figures.iter().map(String::as_str))));
+    if !figures.contains(&figure) {
+        return Err(Failure::input("expect", unknown("figure", figure, figures.into_iter())));
     }
-    Ok(Figure { variant: variant.clone(), name: figure.to_owned(), mean })
+    Ok(Figure { variant: variant.to_owned(), name: figure.to_owned(), mean })
 }
 
 fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
@@ -223,6 +259,14 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_every_experiment_has_may_be_named() {
+        for row in BUILT_IN {
+            let expectation = Expectation::parse(&format!("a.x >= {row}.y"), &known()).unwrap();
+            assert_eq!(expectation.figures().last().unwrap().variant, row);
+        }
+    }
+
+    #[test]
     fn mistakes_are_answered_with_the_nearest_name() {
         for (line, needle) in [
             ("a.z >= 1", "unknown figure `z`"),
@@ -231,6 +275,10 @@ mod tests {
             ("a.x >= two", "expected `variant.figure`"),
             ("a.x >= two * b.x", "expected `number * figure`"),
             ("a.x 1", "expected `figure >="),
+            ("a.x > 1 @90%", "expected `@95%`, found `@90%`"),
+            ("a.x == 1 @95%", "expected >, >=, < or <="),
+            ("2 > 1 @95%", "expected a figure"),
+            ("nothing.z >= 1", "unknown figure `z`"),
             ("a.x >= ", "expected"),
         ] {
             let error = Expectation::parse(line, &known()).unwrap_err().to_string();

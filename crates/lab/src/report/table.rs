@@ -1,18 +1,22 @@
-//! The figures of an experiment as a table: one row per variant, one column per figure that its metrics declare.
+//! The figures of an experiment as a table: one row per variant, one column per figure that its metrics declare, with 95% intervals.
+//!
+//! An interval is over images if a variant has one seed (the model as it is), and Student's over seeds if it has several; the caption
+//! says which. Where the figures are there, three columns say where the error comes from:
+//!
+//! ```text
+//! class selection = mIoU with the true classes given − mIoU        masks = resolution ceiling − mIoU with the true classes given
+//! resolution      = 1 − resolution ceiling                         (the three add up to 1 − mIoU)
+//! ```
+
+pub mod sheet;
 
 use crate::experiment::Experiment;
 use crate::failure::Outcome;
-use crate::results::Results;
+use crate::results::{Results, Row, Status};
+use crate::statistics::{Interval, mean, student};
+use sheet::{Cell, Column, Sheet};
 use simseg::Registry;
 use simseg_tensor::Tensor;
-use std::fmt::Write;
-
-/// A column.
-struct Column {
-    /// Its key in `results.json`.
-    key: String,
-    heading: String,
-}
 
 /// The columns: every figure of every variant once, in the order in which metrics declare them.
 fn columns<T: Tensor>(experiment: &Experiment, registry: &Registry<T>) -> Outcome<Vec<Column>> {
@@ -21,9 +25,8 @@ fn columns<T: Tensor>(experiment: &Experiment, registry: &Registry<T>) -> Outcom
         for (key, figure) in variant.settings.evaluation.figures(registry)? {
             if columns.iter().all(|column| column.key != key) {
                 // The name of a data set stands before the heading, as before the key.
-                let prefix = key.strip_suffix(figure.name).unwrap_or_default().trim_end_matches('.');
-                let heading =
-                    if prefix.is_empty() { figure.heading.into() } else { format!("{prefix}: {}", figure.heading) };
+                let prefix = key.strip_suffix(figure.name).unwrap_or_default();
+                let heading = headed(prefix, figure.heading);
                 columns.push(Column { key, heading });
             }
         }
@@ -31,27 +34,115 @@ fn columns<T: Tensor>(experiment: &Experiment, registry: &Registry<T>) -> Outcom
     Ok(columns)
 }
 
-/// Mean and standard deviation (unbiased) of the values a variant reached over its seeds.
-fn mean_sd(values: &[f64]) -> (f64, Option<f64>) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
-    (mean, (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
+fn headed(prefix: &str, heading: &str) -> String {
+    match prefix.trim_end_matches('.') {
+        "" => heading.to_owned(),
+        prefix => format!("{prefix}: {heading}"),
+    }
 }
 
-fn cell(values: &[f64], digits: usize) -> String {
-    match mean_sd(values) {
-        _ if values.is_empty() => "–".into(),
-        (mean, Some(sd)) => format!("{mean:.digits$} ± {sd:.digits$}"),
-        (mean, None) => format!("{mean:.digits$}"),
+/// What is lost on the way from 1 to the mIoU: a name, and how much a row loses there.
+type Loss = (&'static str, &'static str, fn(&Row, &str) -> Option<f64>);
+
+const BUDGET: [Loss; 3] = [
+    ("lost_to_selection", "lost to class selection", |row, prefix| {
+        Some(figure(row, prefix, "miou_true_classes")? - figure(row, prefix, "miou")?)
+    }),
+    ("lost_to_masks", "lost to masks", |row, prefix| {
+        Some(figure(row, prefix, "resolution_ceiling")? - figure(row, prefix, "miou_true_classes")?)
+    }),
+    ("lost_to_resolution", "lost to resolution", |row, prefix| Some(1.0 - figure(row, prefix, "resolution_ceiling")?)),
+];
+
+fn figure(row: &Row, prefix: &str, name: &str) -> Option<f64> {
+    row.metrics.get(&format!("{prefix}{name}")).copied()
+}
+
+/// The mean of a variant's runs with its interval: over seeds, or the images' own if there is one run.
+fn cell(values: &[f64], of_images: Option<Interval>) -> Cell {
+    let interval = if values.len() > 1 { student::interval(values) } else { of_images };
+    mean(values).map_or(Cell::Nothing, |value| Cell::Number { value, interval, digits: 3 })
+}
+
+/// The table of an experiment with numbers; rows beside its variants (built-in ones) come last.
+///
+/// # Errors
+/// If a metric is unknown.
+pub fn sheet<T: Tensor>(experiment: &Experiment, results: &Results, registry: &Registry<T>) -> Outcome<Sheet> {
+    let figures = columns(experiment, registry)?;
+    let mut axes: Vec<&String> = vec![];
+    results.rows.iter().flat_map(|row| row.axes.keys()).for_each(|axis| {
+        if !axes.contains(&axis) {
+            axes.push(axis);
+        }
+    });
+    let has = |key: String| figures.iter().any(|column| column.key == key);
+    let prefixes = figures
+        .iter()
+        .filter_map(|column| column.key.strip_suffix("miou"))
+        .filter(|prefix| ["miou_true_classes", "resolution_ceiling"].iter().all(|name| has(format!("{prefix}{name}"))));
+    let prefixes: Vec<&str> = prefixes.collect();
+    let mut columns = vec![Column::new("variant", "variant")];
+    columns.extend(axes.iter().map(|axis| Column::new(axis.as_str(), axis.as_str())));
+    columns.extend(figures.iter().cloned());
+    let budget = || prefixes.iter().flat_map(|prefix| BUDGET.iter().map(move |loss| (prefix, loss)));
+    columns.extend(
+        budget().map(|(prefix, (key, heading, _))| Column::new(format!("{prefix}{key}"), headed(prefix, heading))),
+    );
+    columns.extend([Column::new("train_images_per_second", "images/s"), Column::new("seconds", "seconds")]);
+    let row = |variant: &str| {
+        let runs: Vec<&Row> = results.rows.iter().filter(|row| row.variant == variant).collect();
+        let done: Vec<&Row> = runs.iter().copied().filter(|row| row.status == Status::Done).collect();
+        let values = |of: &dyn Fn(&Row) -> Option<f64>| done.iter().filter_map(|row| of(row)).collect::<Vec<f64>>();
+        let axis = |axis: &&String| runs.iter().find_map(|row| row.axes.get(*axis)).map_or(Cell::Nothing, shown);
+        let mut cells = vec![Cell::Text(variant.to_owned())];
+        cells.extend(axes.iter().map(axis));
+        cells.extend(figures.iter().map(|Column { key, .. }| {
+            let of_images = done.first().and_then(|row| row.intervals.get(key).copied());
+            cell(&values(&|row| row.metrics.get(key).copied()), of_images)
+        }));
+        cells.extend(budget().map(|(prefix, (_, _, lost))| cell(&values(&|row| lost(row, prefix)), None)));
+        let plain = |values: Vec<f64>| mean(&values).map_or(Cell::Nothing, |value| Cell::plain(value, 0));
+        cells.push(plain(values(&|row| Some(row.train_images_per_second))));
+        cells.push(plain(values(&|row| Some(row.seconds))));
+        let failure = runs.iter().find_map(|row| match &row.status {
+            Status::Failed(why) => Some(format!("seed {}: {why}", row.seed)),
+            Status::Done => None,
+        });
+        if let Some(why) = failure {
+            cells[1 + axes.len()] = Cell::Failed(why);
+        }
+        cells
+    };
+    let known = experiment.variants.iter().map(|variant| variant.name.as_str());
+    let others = results.variants().into_iter().filter(|name| known.clone().all(|known| known != *name));
+    let rows = known.clone().chain(others).map(row).collect();
+    Ok(Sheet { caption: caption(results), columns, fixed: 1 + axes.len(), rows })
+}
+
+/// A value of an axis.
+fn shown(value: &serde_json::Value) -> Cell {
+    Cell::Text(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}
+
+/// What the intervals are of.
+pub fn caption(results: &Results) -> String {
+    let done = results.rows.iter().filter(|row| row.status == Status::Done);
+    match results.seeds().len() {
+        0 => "No runs.".to_owned(),
+        1 if done.clone().all(|row| row.intervals.is_empty()) => "One seed.".to_owned(),
+        1 => "One seed; [95% interval]: images drawn with replacement, the model as it is; nothing is said of other seeds.".to_owned(),
+        seeds => format!("Mean of {seeds} seeds; [95% interval]: over seeds, by Student's t."),
     }
 }
 
 /// A table of text.
 pub struct Table {
+    /// What the intervals are of.
+    pub caption: String,
     /// One per column.
     pub headings: Vec<String>,
-    /// Variant, its figures, images/s, seconds.
+    /// Variant, its place on the axes, its figures, images/s, seconds.
     pub rows: Vec<Vec<String>>,
 }
 
@@ -60,19 +151,9 @@ pub struct Table {
 /// # Errors
 /// If a metric is unknown.
 pub fn of<T: Tensor>(experiment: &Experiment, results: &Results, registry: &Registry<T>) -> Outcome<Table> {
-    let columns = columns(experiment, registry)?;
-    let mut headings = vec!["variant".to_owned()];
-    headings.extend(columns.iter().map(|column| column.heading.clone()));
-    headings.extend(["images/s".to_owned(), "seconds".to_owned()]);
-    let row = |variant: &str| {
-        let runs: Vec<_> = results.rows.iter().filter(|row| row.variant == variant).collect();
-        let mut cells = vec![variant.to_owned()];
-        cells.extend(columns.iter().map(|column| cell(&results.values(variant, &column.key), 3)));
-        cells.push(cell(&runs.iter().map(|row| row.train_images_per_second).collect::<Vec<_>>(), 0));
-        cells.push(cell(&runs.iter().map(|row| row.seconds).collect::<Vec<_>>(), 0));
-        cells
-    };
-    Ok(Table { headings, rows: experiment.variants.iter().map(|variant| row(&variant.name)).collect() })
+    let Sheet { caption, columns, rows, .. } = sheet(experiment, results, registry)?;
+    let headings = columns.into_iter().map(|column| column.heading).collect();
+    Ok(Table { caption, headings, rows: rows.iter().map(|row| row.iter().map(Cell::text).collect()).collect() })
 }
 
 /// The table for the terminal.
@@ -80,18 +161,5 @@ pub fn of<T: Tensor>(experiment: &Experiment, results: &Results, registry: &Regi
 /// # Errors
 /// If a metric is unknown.
 pub fn text<T: Tensor>(experiment: &Experiment, results: &Results, registry: &Registry<T>) -> Outcome<String> {
-    let Table { headings, rows } = of(experiment, results, registry)?;
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let mut out = String::new();
-    for cells in std::iter::once(&headings).chain(&rows) {
-        for (column, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
-            let _ = if column == 0 { write!(out, "{cell:<width$}") } else { write!(out, "  {cell:>width$}") };
-        }
-        out.push('\n');
-    }
-    Ok(out)
+    Ok(sheet(experiment, results, registry)?.text())
 }

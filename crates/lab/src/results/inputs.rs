@@ -61,7 +61,11 @@ fn strings(value: Option<&Value>, found: &mut Vec<String>) {
     }
 }
 
-fn hash(path: &Path) -> Outcome<String> {
+/// The hash of a file, or of all files below a folder.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn hash(path: &Path) -> Outcome<String> {
     let mut files = vec![];
     below(path, &mut files).map_err(|error| Failure::file(path, error))?;
     files.sort();

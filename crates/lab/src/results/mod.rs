@@ -1,9 +1,18 @@
 //! What an experiment leaves behind: `results.json` with one row per variant and seed (this file), the folders of its runs
-//! ([`folder`]) with what they read ([`inputs`]), and pictures to look at ([`samples`]).
+//! ([`folder`]) with what they read ([`inputs`]), what every image added ([`images`]) and where the numbers come from
+//! ([`provenance`]), and pictures to look at ([`samples`]). [`mod@answers`] says which expectations hold, [`drawn`] reads the images
+//! of all runs for it, and [`export`] makes one file to keep.
 
 pub mod folder;
 pub mod inputs;
+pub mod provenance;
+pub mod images;
+pub mod drawn;
+pub mod answers;
+pub mod export;
 pub mod samples;
+
+pub use answers::{Answer, answers};
 
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Outcome};
@@ -77,11 +86,8 @@ impl Results {
     /// # Errors
     /// If the file is damaged.
     pub fn earlier(out: &Path, experiment: &str) -> Outcome<Self> {
-        let path = out.join("results.json");
-        match path.exists() {
-            true => {
-                serde_json::from_str(&simseg_data::bounded::text(&path, LIMIT, "results")?).map_err(|error| Failure::file(&path, error))
-            }
+        match out.join("results.json").exists() {
+            true => Self::read(out),
             false => Ok(Self { experiment: experiment.to_owned(), rows: vec![] }),
         }
     }
@@ -98,6 +104,22 @@ impl Results {
     pub fn sort(&mut self, experiment: &Experiment) {
         let place = |row: &Row| experiment.variants.iter().position(|variant| variant.name == row.variant);
         self.rows.sort_by_key(|row| (row.seed, place(row).unwrap_or(usize::MAX)));
+    }
+
+    /// Reads the file of a folder.
+    ///
+    /// # Errors
+    /// If it is not there or is none.
+    pub fn read(out: &Path) -> Outcome<Self> {
+        let path = out.join("results.json");
+        let text = simseg_data::bounded::text(&path, LIMIT, "the results of an experiment")?;
+        serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))
+    }
+
+    /// Names of variants, in their order.
+    pub fn variants(&self) -> Vec<&str> {
+        let mut seen = std::collections::BTreeSet::new();
+        self.rows.iter().map(|row| row.variant.as_str()).filter(|name| seen.insert(*name)).collect()
     }
 
     /// A figure of a run.
@@ -126,38 +148,6 @@ impl Results {
     pub fn save(&self, out: &Path) -> Outcome {
         save_json(&out.join("results.json"), self)
     }
-}
-
-/// An expectation with its answer.
-pub struct Answer {
-    /// Whether it holds.
-    pub holds: bool,
-    /// What was asked, of which seed, and what is missing.
-    pub text: String,
-}
-
-/// Every expectation with its answer: for each seed, or once if it is about means over seeds.
-pub fn answers(experiment: &Experiment, results: &Results) -> Vec<Answer> {
-    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-    let seeds = results.seeds();
-    let answer = |expectation: &crate::experiment::expect::Expectation, seed: Option<u64>| {
-        let value = |figure: &crate::experiment::expect::Figure| match seed {
-            Some(seed) if !figure.mean => results.value(&figure.variant, seed, &figure.name),
-            _ => mean(results.values(&figure.variant, &figure.name)),
-        };
-        let holds = expectation.holds(value);
-        let seed = match seed {
-            Some(seed) => format!("seed {seed}"),
-            None => format!("{} seeds", seeds.len()),
-        };
-        let missing = if holds.is_none() { ": no such figure" } else { "" };
-        Answer { holds: holds == Some(true), text: format!("{expectation} ({seed}{missing})") }
-    };
-    let all = experiment.expect.iter().flat_map(|expectation| match expectation.is_over_seeds() {
-        true => vec![answer(expectation, None)],
-        false => seeds.iter().map(|&seed| answer(expectation, Some(seed))).collect(),
-    });
-    all.collect()
 }
 
 /// Writes a value as JSON for people.

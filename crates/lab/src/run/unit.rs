@@ -5,7 +5,9 @@ use super::{Drawn, Registries, Sweep};
 use crate::experiment::{Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::judging::{self, Judge};
-use crate::results::{Metrics, Row, Status, folder, inputs, samples, save_json};
+use crate::results::images::{self, Images, Judged};
+use crate::results::provenance::{self, Provenance};
+use crate::results::{Row, Status, folder, inputs, samples, save_json};
 use crate::training::corpus::Corpus;
 use crate::training::{Trained, start, train};
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,8 @@ pub struct Work<'a, D: Differentiable> {
     pub registries: &'a Registries<D>,
     /// Where it computes.
     pub device: &'a D::Device,
+    /// Where the numbers come from.
+    pub provenance: &'a Provenance,
     /// How far the sweep is.
     pub sweep: &'a Sweep,
 }
@@ -48,6 +52,7 @@ impl<D: Differentiable> Work<'_, D> {
     /// # Errors
     /// If not even that can be written.
     pub fn unit(&self, unit: &Unit, drawn: &mut Option<Drawn>, row: &mut dyn FnMut(Row) -> Outcome) -> Outcome {
+        let (started, mut known) = (provenance::now(), inputs::Inputs::new());
         let trained = self.trained(unit, drawn);
         let (finished, fresh) = match trained {
             Ok(trained) => trained,
@@ -72,14 +77,17 @@ impl<D: Differentiable> Work<'_, D> {
             let each = began.elapsed().as_secs_f64() / group.len() as f64;
             match judged {
                 Ok(all) => {
-                    for ((index, _), (metrics, per_class)) in group.into_iter().zip(all) {
+                    for ((index, _), judged) in group.into_iter().zip(all) {
                         let variant = &self.variants[index];
+                        let intervals = judged.intervals();
+                        let Judged { metrics, per_class, .. } = judged;
                         let done = Row {
                             variant: variant.name.clone(),
                             seed: unit.seed,
                             axes: json(&variant.axes),
                             training: unit.key.clone(),
                             metrics,
+                            intervals,
                             per_class,
                             train_images_per_second: finished.images_per_second,
                             // The work really done for this row: a shared training counts once.
@@ -87,7 +95,12 @@ impl<D: Differentiable> Work<'_, D> {
                             judge_seconds: each,
                             ..Row::default()
                         };
-                        save_json(&self.place(index, unit.seed).join("result.json"), &done)?;
+                        let place = self.place(index, unit.seed);
+                        save_json(&place.join("result.json"), &done)?;
+                        let inputs = inputs::of(&variant.settings, &mut known)?;
+                        let mut made = Provenance { began: started.clone(), inputs, ..self.provenance.clone() };
+                        made.end(&place, &["config.toml", images::NAME, "result.json"])?;
+                        made.save(&place.join(provenance::NAME))?;
                         row(done)?;
                     }
                 }
@@ -192,7 +205,7 @@ impl<D: Differentiable> Work<'_, D> {
     fn judged(&self, unit: &Unit, group: &[Ready<D::Plain>]) -> Outcome<Vec<Judged>> {
         let registry = &self.registries.judging;
         let settings = &self.variants[group[0].0].settings;
-        let mut judged: Vec<Judged> = vec![Judged::default(); group.len()];
+        let mut seen: Vec<Images> = group.iter().map(|_| Images::new()).collect();
         for (prefix, source) in settings.evaluation.data.list() {
             let dataset = registry.data.open_dataset(source, settings.seeds.test)?;
             let words = group[0].1.classes(simseg::ClassList::parse(&dataset.class_lines().join("\n"))?)?;
@@ -204,29 +217,28 @@ impl<D: Differentiable> Work<'_, D> {
             let pairs = group.iter().zip(&metrics);
             let judges: Vec<Judge<'_, D::Plain>> =
                 pairs.map(|((_, model), metrics)| judge(model, &words, metrics)).collect();
-            let mut observations: Vec<judging::Observations> =
-                metrics.iter().map(|metrics| judging::Observations::new(metrics.len())).collect();
+            seen.iter_mut().for_each(|seen| seen.classes(&prefix, dataset.classes()));
             let mut pictures: Vec<Vec<samples::Sample>> = group.iter().map(|_| vec![]).collect();
             self.sweep.at(format!("{} seed {}: {prefix}judging", self.variants[group[0].0].name, unit.seed));
             judging::panel(&judges, &*dataset, 0..dataset.len(), &mut |number, image| {
                 if image.index < self.variants[group[number].0].settings.evaluation.pictures {
                     pictures[number].push(samples::Sample::of(&*dataset, &image, &judges[number])?);
                 }
-                observations[number].add(image.observed);
+                let names = &self.variants[group[number].0].settings.evaluation.metrics;
+                seen[number].add(&prefix, &image.item.stem, names, &image.observed);
                 self.sweep.add(1, None);
                 Ok(())
             })?;
             for (number, (index, _)) in group.iter().enumerate() {
                 let place = self.place(*index, unit.seed);
                 samples::save(&place.join("pictures"), &prefix, &pictures[number])?;
-                for (figure, value) in observations[number].finish(&metrics[number])? {
-                    if let Some(value) = value {
-                        judged[number].0.insert(format!("{prefix}{}", figure.name), value);
-                    }
-                }
             }
         }
-        Ok(judged)
+        let finish = |(seen, (index, _)): (Images, &Ready<D::Plain>)| {
+            seen.save(&self.place(*index, unit.seed).join(images::NAME))?;
+            seen.judge(registry)
+        };
+        seen.into_iter().zip(group).map(finish).collect()
     }
 }
 
@@ -255,9 +267,6 @@ fn groups<T: Tensor>(variants: &[Variant], ready: Vec<Ready<T>>) -> VecDeque<Vec
     }
     groups.into_iter().map(|(_, group)| group).collect()
 }
-
-/// Figures, and intersection over union by class.
-type Judged = (Metrics, BTreeMap<String, Option<f64>>);
 
 fn judge<'a, T: Tensor>(model: &'a Model<T>, words: &'a Words<T>, metrics: &'a [Box<dyn Metric<T>>]) -> Judge<'a, T> {
     Judge { model, words, segmenter: model.segmenter(), metrics, given: false }

@@ -1,12 +1,13 @@
 //! Resolution ceiling: the best mIoU that masks made of whole patches could reach. What is above it no choice of classes and no
 //! better features can win, only a finer grid.
 
-use super::{Case, Figure, Metric, Scope, Unit};
+use super::{Case, Figure, Metric, Resampled, Scope, Unit};
 use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
 use simseg_tensor::{Error, Result, Tensor};
+use std::collections::BTreeMap;
 
 /// The metric.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -43,6 +44,30 @@ impl<T: Tensor> Metric<T> for ResolutionCeiling {
             total.cells.iter_mut().zip(cells).for_each(|(all, more)| all.extend(more));
         }
         Ok(vec![(!observations.is_empty()).then(|| total.miou())])
+    }
+
+    fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {
+        // Per class, every kind of patch of an image once: most hold nothing else, or none of it, in every image alike.
+        let mut classes: Vec<Vec<(usize, Cell, u64)>> = vec![];
+        for (image, observed) in observations.iter().enumerate() {
+            let cells: Vec<Vec<Cell>> = super::observed(observed)?;
+            classes.resize(classes.len().max(cells.len()), vec![]);
+            for (all, mut more) in classes.iter_mut().zip(cells) {
+                more.sort_unstable();
+                all.extend(more.chunk_by(|a, b| a == b).map(|alike| (image, alike[0], alike.len() as u64)));
+            }
+        }
+        Ok(Box::new(move |times| {
+            let counted = times.iter().any(|&times| times > 0);
+            let ious = classes.iter().filter_map(|cells| {
+                let mut drawn: BTreeMap<Cell, u64> = BTreeMap::new();
+                let present = cells.iter().filter(|&&(image, ..)| times[image] > 0);
+                present.for_each(|&(image, cell, n)| *drawn.entry(cell).or_default() += n * u64::from(times[image]));
+                (!drawn.is_empty()).then(|| best(drawn.iter().map(|(&cell, &n)| (cell, n as f64))))
+            });
+            let seen: Vec<f64> = ious.collect();
+            Ok(vec![counted.then(|| seen.iter().sum::<f64>() / seen.len().max(1) as f64)])
+        }))
     }
 }
 
@@ -95,21 +120,25 @@ impl Ceiling {
     /// `a/o > I/U`; so the best union takes the patches with `a/o` above its own IoU, found by iterating to the fixed
     /// point (Dinkelbach 1967). Classes may share a patch, so this bounds what one label per patch can reach from above.
     pub fn miou(&self) -> f64 {
-        let best = |cells: &Vec<Cell>| {
-            let truth: f64 = cells.iter().map(|cell| f64::from(cell[0])).sum();
-            let mut iou = 0.0;
-            loop {
-                let taken = cells.iter().filter(|&&[a, o]| f64::from(a) > iou * f64::from(o));
-                let (inside, outside) = taken.fold((0.0, 0.0), |(i, u), &[a, o]| (i + f64::from(a), u + f64::from(o)));
-                let better = inside / (truth + outside);
-                if better <= iou {
-                    return iou;
-                }
-                iou = better;
-            }
-        };
-        let seen: Vec<f64> = self.cells.iter().filter(|cells| !cells.is_empty()).map(best).collect();
+        let seen = self.cells.iter().filter(|cells| !cells.is_empty());
+        let seen: Vec<f64> = seen.map(|cells| best(cells.iter().map(|&cell| (cell, 1.0)))).collect();
         seen.iter().sum::<f64>() / seen.len().max(1) as f64
+    }
+}
+
+/// The best IoU that a union of patches reaches; each kind of patch stands with its number.
+fn best(cells: impl Iterator<Item = (Cell, f64)> + Clone) -> f64 {
+    let truth: f64 = cells.clone().map(|([a, _], n)| n * f64::from(a)).sum();
+    let mut iou = 0.0;
+    loop {
+        let taken = cells.clone().filter(|&([a, o], _)| f64::from(a) > iou * f64::from(o));
+        let (inside, outside) =
+            taken.fold((0.0, 0.0), |(i, u), ([a, o], n)| (i + n * f64::from(a), u + n * f64::from(o)));
+        let better = inside / (truth + outside);
+        if better <= iou {
+            return iou;
+        }
+        iou = better;
     }
 }
 

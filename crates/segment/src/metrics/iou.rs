@@ -1,6 +1,6 @@
 //! Mean intersection over union, and the share of pixels labelled correctly: counted over the whole data set.
 
-use super::{Case, Confusion, Figure, Metric, Scope, Unit};
+use super::{Case, Confusion, Figure, Metric, Resampled, Scope, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
@@ -60,6 +60,50 @@ pub fn total(observations: &[Value]) -> Result<Confusion> {
     Ok(confusion)
 }
 
+/// Observations that were read once, to be added up often.
+pub(super) struct Images {
+    /// Per image.
+    cells: Vec<Vec<Cell>>,
+    classes: usize,
+}
+
+impl Images {
+    /// Reads observations once.
+    pub(super) fn of(observations: &[Value]) -> Result<Self> {
+        let cells = observations.iter().map(super::observed::<Vec<Cell>>).collect::<Result<Vec<_>>>()?;
+        let classes = cells.iter().flatten().map(|&(truth, label, _)| truth.max(label.unwrap_or(0)) + 1);
+        let classes = classes.max().unwrap_or(0);
+        // A class that no label can name is refused before anything is as long as their number.
+        if let Some(last) = classes.checked_sub(1) {
+            Confusion::new(classes).count_many(last, None, 0)?;
+        }
+        Ok(Self { cells, classes })
+    }
+
+    /// mIoU and pixel accuracy; nothing without an image.
+    pub(super) fn figures(&self, times: &[u32]) -> Option<[f64; 2]> {
+        let (mut union, mut both) = (vec![0u64; self.classes], vec![0u64; self.classes]);
+        let (mut right, mut all) = (0u64, 0u64);
+        for (cells, &times) in self.cells.iter().zip(times).filter(|(_, times)| **times > 0) {
+            for &(truth, label, pixels) in cells {
+                let pixels = pixels.saturating_mul(times.into());
+                union[truth] += pixels;
+                all += pixels;
+                match label {
+                    Some(label) if label == truth => (both[truth], right) = (both[truth] + pixels, right + pixels),
+                    Some(label) => union[label] += pixels,
+                    None => {}
+                }
+            }
+        }
+        times.iter().any(|&times| times > 0).then(|| {
+            let seen = union.iter().zip(&both).filter(|(union, _)| **union > 0);
+            let (sum, n) = seen.fold((0.0, 0), |(sum, n), (&union, &both)| (sum + both as f64 / union as f64, n + 1));
+            [sum / n.max(1) as f64, right as f64 / all.max(1) as f64]
+        })
+    }
+}
+
 impl<T: Tensor> Metric<T> for Iou {
     fn figures(&self) -> &'static [Figure] {
         &FIGURES
@@ -77,6 +121,14 @@ impl<T: Tensor> Metric<T> for Iou {
         let total = total(observations)?;
         let counted = !observations.is_empty();
         Ok([total.miou(), total.pixel_accuracy()].map(|value| counted.then_some(value)).into())
+    }
+
+    fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {
+        let images = Images::of(observations)?;
+        Ok(Box::new(move |times| {
+            let figures = images.figures(times);
+            Ok([0, 1].map(|i| figures.map(|figures| figures[i])).into())
+        }))
     }
 }
 

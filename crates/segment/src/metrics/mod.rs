@@ -115,6 +115,30 @@ pub trait Metric<T: Tensor>: Send + Sync {
     /// # Errors
     /// If an observation is none of this metric's.
     fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>>;
+
+    /// The same of images that count several times, or not at all: what a bootstrap asks a thousand times over. The default
+    /// repeats observations; a metric of sums does better by reading them once.
+    ///
+    /// # Errors
+    /// If an observation is none of this metric's.
+    fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {
+        Ok(Box::new(|times| {
+            let pairs = observations.iter().zip(times);
+            let drawn = pairs.flat_map(|(value, &times)| std::iter::repeat_n(value, times as usize)).cloned();
+            self.finish(&drawn.collect::<Vec<_>>())
+        }))
+    }
+}
+
+/// Figures of a data set of which each image counts this often: one number per observation.
+pub type Resampled<'a> = Box<dyn Fn(&[u32]) -> Result<Vec<Option<f64>>> + Send + Sync + 'a>;
+
+/// Sums of observations of `N` counts, each as often as its image.
+fn sums<const N: usize>(counts: &[[u64; N]], times: &[u32]) -> [u64; N] {
+    counts
+        .iter()
+        .zip(times)
+        .fold([0; N], |sums, (count, &times)| std::array::from_fn(|i| sums[i] + u64::from(times) * count[i]))
 }
 
 /// An observation as a plain value.
@@ -136,4 +160,48 @@ pub fn observed<V: DeserializeOwned>(value: &Value) -> Result<V> {
 /// The share of hits among tries; nothing if there was no try.
 pub fn share(hits: u64, tries: u64) -> Option<f64> {
     (tries > 0).then(|| hits as f64 / tries as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SegmentRegistry;
+    use simseg_cpu::CpuTensor;
+    use simseg_registry::Choice;
+    use simseg_tensor::random;
+
+    #[test]
+    fn images_that_count_several_times_are_images_that_come_several_times() {
+        let registry = SegmentRegistry::<CpuTensor<f32>>::built_in();
+        let mut rng = random::stream(0, "prepare", 0);
+        let mut below = |n: usize| (random::uniform(&mut rng) * n as f64) as u64;
+        let mut image = |name: &str| match name {
+            "pointing" => serde_json::json!([below(3), 3]),
+            "selection" => serde_json::json!([below(2), 1 + below(3), 2]),
+            "ceiling" => serde_json::json!([[[1 + below(9), below(9)], [1, below(3)]], [], [[1 + below(4), 2]]]),
+            _ => {
+                serde_json::json!([[0, 0, 1 + below(50)], [0, 1, below(9)], [1, null, below(9)], [3, 3, 1 + below(9)]])
+            }
+        };
+        for name in ["iou", "true-classes", "pointing", "selection", "ceiling"] {
+            let metric = registry.metrics.build(&Choice::new(name)).unwrap();
+            let observations: Vec<Value> = (0..7).map(|_| image(name)).collect();
+            let prepared = metric.prepare(&observations).unwrap();
+            for times in [[1; 7], [0, 3, 0, 1, 1, 2, 0], [0; 7], [0, 0, 0, 0, 0, 0, 7]] {
+                let each = observations.iter().zip(times);
+                let repeated: Vec<Value> =
+                    each.flat_map(|(value, times)| vec![value.clone(); times as usize]).collect();
+                let (found, expected) = (prepared(&times).unwrap(), metric.finish(&repeated).unwrap());
+                assert_eq!(found.len(), expected.len(), "{name}");
+                for (found, expected) in found.iter().zip(&expected) {
+                    let close = found.unwrap_or(-1.0) - expected.unwrap_or(-1.0);
+                    assert!(close.abs() < 1e-12, "{name} {times:?}: {found:?} instead of {expected:?}");
+                }
+            }
+            assert!(
+                metric.prepare(&[serde_json::json!("no observation")]).and_then(|all| all(&[1])).is_err(),
+                "{name}"
+            );
+        }
+    }
 }

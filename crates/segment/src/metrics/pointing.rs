@@ -1,6 +1,6 @@
 //! The pointing game (Zhang et al. 2016): does a class's map peak on the class? Looks at *where* only.
 
-use super::{Case, Figure, Metric, Scope, Unit, share};
+use super::{Case, Figure, Metric, Resampled, Scope, Unit, share, sums};
 use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,9 +54,15 @@ impl<T: Tensor> Metric<T> for Pointing {
     }
 
     fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
+        Metric::<T>::prepare(self, observations)?(&vec![1; observations.len()])
+    }
+
+    fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {
         let counts = observations.iter().map(super::observed::<[u64; 2]>).collect::<Result<Vec<_>>>()?;
-        let sum = |i: usize| counts.iter().map(|count| count[i]).sum();
-        Ok(vec![share(sum(0), sum(1))])
+        Ok(Box::new(move |times| {
+            let [hits, objects] = sums(&counts, times);
+            Ok(vec![share(hits, objects)])
+        }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which classes were drawn that are in the image? Precision and recall of the choice, whatever the masks look like.
 
-use super::{Case, Figure, Metric, Scope, Unit, share};
+use super::{Case, Figure, Metric, Resampled, Scope, Unit, share, sums};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
@@ -50,10 +50,16 @@ impl<T: Tensor> Metric<T> for Selected {
     }
 
     fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
+        Metric::<T>::prepare(self, observations)?(&vec![1; observations.len()])
+    }
+
+    fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {
         let counts = observations.iter().map(super::observed::<[u64; 3]>).collect::<Result<Vec<_>>>()?;
-        let sum = |i: usize| counts.iter().map(|count| count[i]).sum::<u64>();
-        let (right, drawn, present) = (sum(0), sum(1), sum(2));
-        Ok(vec![share(right, drawn), share(right, present), share(drawn, counts.len() as u64)])
+        Ok(Box::new(move |times| {
+            let [right, drawn, present] = sums(&counts, times);
+            let images = times.iter().copied().map(u64::from).sum();
+            Ok(vec![share(right, drawn), share(right, present), share(drawn, images)])
+        }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! mIoU if the classes in every image were given: what is left if choosing them were perfect.
 
-use super::{Case, Figure, Metric, Scope, Unit, iou};
+use super::{Case, Figure, Metric, Resampled, Scope, Unit, iou};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
@@ -34,6 +34,11 @@ impl<T: Tensor> Metric<T> for TrueClasses {
 
     fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
         Ok(vec![(!observations.is_empty()).then(|| iou::total(observations).map(|total| total.miou())).transpose()?])
+    }
+
+    fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {
+        let images = iou::Images::of(observations)?;
+        Ok(Box::new(move |times| Ok(vec![images.figures(times).map(|[miou, _]| miou)])))
     }
 }
 

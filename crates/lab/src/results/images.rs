@@ -1,0 +1,230 @@
+//! `images.jsonl`: what every image of a run added to every metric. All figures, and how sure they are, follow from this file alone.
+//!
+//! ```text
+//! {"classes": {"": ["background", "cat"]}, "metrics": ["iou", "pointing"]}
+//! {"data": "", "stem": "000012", "observed": {"iou": [[0, 0, 3000], [1, 0, 96]], "pointing": [1, 1]}}
+//! ```
+//!
+//! `data` is what stands before the figures of a data set: nothing for the only one, `name.` for one of several.
+
+use super::Metrics;
+use crate::failure::{Failure, Outcome};
+use crate::statistics::Interval;
+use crate::statistics::bootstrap::{ROUNDS, Replicates, percentile, rounds};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use simseg::{Choice, Registry};
+use simseg_data::{atomic, bounded};
+use simseg_segment::metrics::{Confusion, Metric, iou};
+use simseg_tensor::Tensor;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The file in a run's folder.
+pub const NAME: &str = "images.jsonl";
+
+/// A file has at most this many bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// What a run saw.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Images {
+    header: Header,
+    lines: Vec<Line>,
+}
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    /// Names of the classes of each data set.
+    classes: BTreeMap<String, Vec<String>>,
+    /// Names of metrics, in the order in which they were asked for.
+    metrics: Vec<String>,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    data: String,
+    stem: String,
+    observed: BTreeMap<String, Value>,
+}
+
+/// What follows from all images of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Judged {
+    /// Figures by name, as in `results.json`.
+    pub metrics: Metrics,
+    /// Every figure in every round of the bootstrap over images.
+    pub replicates: BTreeMap<String, Replicates>,
+    /// Intersection over union by class.
+    pub per_class: BTreeMap<String, Option<f64>>,
+}
+
+impl Judged {
+    /// 95% intervals of the figures: images drawn with replacement, the model as it is.
+    pub fn intervals(&self) -> BTreeMap<String, Interval> {
+        self.replicates.iter().filter_map(|(key, rounds)| Some((key.clone(), percentile(rounds)?))).collect()
+    }
+}
+
+impl Images {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says which classes a data set has, in their order.
+    pub fn classes(&mut self, prefix: &str, names: &[String]) {
+        self.header.classes.insert(prefix.to_owned(), names.to_vec());
+    }
+
+    /// Adds an image: one observation per metric.
+    pub fn add(&mut self, prefix: &str, stem: &str, metrics: &[String], observed: &[Value]) {
+        for name in metrics.iter().filter(|name| !self.header.metrics.contains(name)).collect::<Vec<_>>() {
+            self.header.metrics.push(name.clone());
+        }
+        let observed = metrics.iter().cloned().zip(observed.iter().cloned()).collect();
+        self.lines.push(Line { data: prefix.to_owned(), stem: stem.to_owned(), observed });
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn save(&self, path: &Path) -> Outcome {
+        Ok(atomic::write_with(path, |out| {
+            serde_json::to_writer(&mut *out, &self.header)?;
+            writeln!(out)?;
+            for line in &self.lines {
+                serde_json::to_writer(&mut *out, line)?;
+                writeln!(out)?;
+            }
+            Ok(())
+        })?)
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// If it is not there, larger than 1 GiB, or the first line that is none of it.
+    pub fn read(path: &Path) -> Outcome<Self> {
+        let text = bounded::text(path, LARGEST, "observations of images")?;
+        let wrong = |line: usize, why: String| Failure::file(path, format!("line {line}: {why}"));
+        let mut lines = text.lines().zip(1..);
+        let (first, _) =
+            lines.next().ok_or_else(|| Failure::file(path, "is empty; expected a line of classes and metrics"))?;
+        let header: Header = serde_json::from_str(first).map_err(|error| wrong(1, error.to_string()))?;
+        let read = |(text, number): (&str, usize)| {
+            let line: Line = serde_json::from_str(text).map_err(|error| wrong(number, error.to_string()))?;
+            if !header.classes.contains_key(&line.data) {
+                return Err(wrong(number, format!("data `{}` is none of the first line", line.data)));
+            }
+            if let Some(name) = header.metrics.iter().find(|name| !line.observed.contains_key(*name)) {
+                return Err(wrong(number, format!("no observation of `{name}`")));
+            }
+            if line.observed.len() != header.metrics.len() {
+                return Err(wrong(number, "a metric that is none of the first line".into()));
+            }
+            Ok(line)
+        };
+        let lines = lines.map(read).collect::<Outcome<Vec<_>>>()?;
+        Ok(Self { header, lines })
+    }
+
+    /// Images of all data sets.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Data sets: what stands before their figures.
+    pub fn data(&self) -> impl Iterator<Item = &str> {
+        self.header.classes.keys().map(String::as_str)
+    }
+
+    /// The data set whose figure this is.
+    pub fn data_of(&self, figure: &str) -> &str {
+        self.data().filter(|prefix| figure.starts_with(prefix)).max_by_key(|prefix| prefix.len()).unwrap_or_default()
+    }
+
+    fn of<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Line> {
+        self.lines.iter().filter(move |line| line.data == prefix)
+    }
+
+    /// Images of a data set.
+    pub fn count(&self, prefix: &str) -> usize {
+        self.of(prefix).count()
+    }
+
+    /// Whether two runs saw the same images of a data set in the same order: by their names and, where both counted pixels, by the
+    /// number of pixels of each true class.
+    pub fn same(&self, other: &Self, prefix: &str) -> bool {
+        let truth = |line: &Line| {
+            let cells: Vec<(usize, Option<usize>, u64)> =
+                serde_json::from_value(line.observed.get("iou")?.clone()).ok()?;
+            let mut pixels: BTreeMap<usize, u64> = BTreeMap::new();
+            cells.into_iter().for_each(|(truth, _, n)| *pixels.entry(truth).or_default() += n);
+            Some(pixels)
+        };
+        let alike = |(a, b): (&Line, &Line)| a.stem == b.stem && truth(a).zip(truth(b)).is_none_or(|(a, b)| a == b);
+        self.count(prefix) == other.count(prefix) && self.of(prefix).zip(other.of(prefix)).all(alike)
+    }
+
+    /// All figures, in every round of the bootstrap too.
+    ///
+    /// # Errors
+    /// If a metric is unknown, or an observation is none of it.
+    pub fn judge<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Judged> {
+        let mut judged = Judged::default();
+        let build = |name: &String| Ok(registry.segment.metrics.build(&Choice::new(name))?);
+        let metrics = self.header.metrics.iter().map(build).collect::<Outcome<Vec<_>>>()?;
+        for (prefix, classes) in &self.header.classes {
+            self.judge_one(prefix, classes, &metrics, &mut judged)?;
+        }
+        Ok(judged)
+    }
+
+    fn judge_one<T: Tensor>(
+        &self,
+        prefix: &str,
+        classes: &[String],
+        metrics: &[Box<dyn Metric<T>>],
+        judged: &mut Judged,
+    ) -> Outcome {
+        let list = |name: &String| self.of(prefix).map(|line| line.observed[name].clone()).collect::<Vec<Value>>();
+        let lists: Vec<Vec<Value>> = self.header.metrics.iter().map(list).collect();
+        let prepared = metrics.iter().zip(&lists).map(|(metric, list)| metric.prepare(list));
+        let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
+        let replicates = rounds(self.count(prefix), ROUNDS, |times| {
+            let all = prepared.iter().map(|figures| figures(times)).collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, Failure>(all.concat())
+        })?;
+        let mut position = 0;
+        for ((metric, list), name) in metrics.iter().zip(&lists).zip(&self.header.metrics) {
+            for (figure, value) in metric.figures().iter().zip(metric.finish(list)?) {
+                if let Some(value) = value {
+                    let key = format!("{prefix}{}", figure.name);
+                    judged.metrics.insert(key.clone(), value);
+                    judged.replicates.insert(key, replicates.iter().map(|round| round[position]).collect());
+                }
+                position += 1;
+            }
+            if name == "iou" {
+                let mut total = Confusion::new(classes.len());
+                for value in list {
+                    total.merge(&iou::confusion(value, classes.len())?);
+                }
+                let ious = classes.iter().zip(total.iou());
+                judged.per_class.extend(ious.map(|(class, iou)| (format!("{prefix}{class}"), iou)));
+            }
+        }
+        Ok(())
+    }
+}
