@@ -55,6 +55,8 @@ fn timeless(text: &str) -> String {
         match value {
             serde_json::Value::Object(map) => {
                 map.retain(|key, _| !key.contains("second") && !key.contains("per_second") && !key.contains("speed"));
+                // When a run was finished, and by which of the calls.
+                map.retain(|key, _| !["began", "ended", "command"].contains(&key.as_str()));
                 map.values_mut().for_each(strip);
             }
             serde_json::Value::Array(items) => items.iter_mut().for_each(strip),

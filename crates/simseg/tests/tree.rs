@@ -16,21 +16,12 @@ fn the_library_brings_nothing_of_the_program_or_of_the_tests() {
     // The names are spelled as the program's own tree has them: what is not found below could have been found.
     let (library, program) = (tree("simseg"), tree("simseg-lab"));
     assert!(has(&library, "simseg-cpu"), "{library:?}");
-    for name in ["clap", "plotters", "askama", "indicatif", "simseg-testkit"] {
+    for name in ["clap", "askama", "indicatif", "simseg-testkit"] {
         assert!(has(&program, name), "simseg-lab depends on {name}");
     }
-    for name in [
-        "clap",
-        "plotters",
-        "askama",
-        "indicatif",
-        "simseg-testkit",
-        "simseg-lab",
-        "proptest",
-        "criterion",
-        "libtest-mimic",
-        "tch",
-    ] {
+    for name in
+        ["clap", "askama", "indicatif", "simseg-testkit", "simseg-lab", "proptest", "criterion", "libtest-mimic", "tch"]
+    {
         assert!(!has(&library, name), "simseg depends on {name}");
     }
 }

@@ -20,6 +20,8 @@ pub mod export;
 use crate::experiment::Experiment;
 use crate::failure::Outcome;
 use crate::results::Results;
+use crate::results::answers::answers_to;
+use crate::results::drawn::Runs;
 use simseg::Registry;
 use simseg_data::atomic;
 use simseg_tensor::Tensor;
@@ -31,8 +33,9 @@ use std::path::Path;
 /// If the folder cannot be written.
 pub fn write<T: Tensor>(experiment: &Experiment, results: &Results, registry: &Registry<T>, out: &Path) -> Outcome {
     let table = table::of(experiment, results, registry)?;
-    let page = page::render(experiment, results, &table, registry, out)?;
+    let answers = answers_to(&experiment.expect, results, Some(&Runs::new(out, results, registry)));
+    let page = page::render(experiment, results, &table, &answers, registry, out)?;
     atomic::write(&out.join("report.html"), page.as_bytes())?;
-    atomic::write(&out.join("report.md"), export::markdown(experiment, results, &table).as_bytes())?;
+    atomic::write(&out.join("report.md"), export::markdown(experiment, results, &table, &answers).as_bytes())?;
     Ok(atomic::write(&out.join("table.csv"), export::csv(results, &table).as_bytes())?)
 }

@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Outcome};
 use crate::results::folder::of_run;
-use crate::results::{Answer, Results, Status, answers};
+use crate::results::{Answer, Results, Status};
 use askama::Template;
 use serde_json::Value;
 use simseg::Registry;
@@ -23,7 +23,7 @@ struct Page<'a> {
     headings: &'a [String],
     rows: Vec<Line>,
     failed: Vec<String>,
-    expectations: Vec<Answer>,
+    expectations: &'a [Answer],
     charts: Vec<Chart>,
     /// What bands and whiskers are; empty if there are none.
     intervals: &'static str,
@@ -67,6 +67,7 @@ pub fn render<T: Tensor>(
     experiment: &Experiment,
     results: &Results,
     table: &Table,
+    answers: &[Answer],
     registry: &Registry<T>,
     out: &Path,
 ) -> Outcome<String> {
@@ -80,7 +81,7 @@ pub fn render<T: Tensor>(
         headings: &table.headings,
         rows: table.rows.iter().map(|cells| line(cells, results)).collect(),
         failed: failed_seeds(results),
-        expectations: answers(experiment, results),
+        expectations: answers,
         intervals: intervals(&charts, seeds.len()),
         charts,
         classes: classes(experiment, results),

@@ -96,11 +96,12 @@ impl<D: Differentiable> Work<'_, D> {
                             ..Row::default()
                         };
                         let place = self.place(index, unit.seed);
-                        save_json(&place.join("result.json"), &done)?;
                         let inputs = inputs::of(&variant.settings, &mut known)?;
                         let mut made = Provenance { began: started.clone(), inputs, ..self.provenance.clone() };
-                        made.end(&place, &["config.toml", images::NAME, "result.json"])?;
+                        made.end(&place, &["config.toml", images::NAME])?;
                         made.save(&place.join(provenance::NAME))?;
+                        // The result comes last: a run that has one is finished, and not repeated.
+                        save_json(&place.join("result.json"), &done)?;
                         row(done)?;
                     }
                 }
