@@ -3,7 +3,7 @@
 //! ```text
 //! scores   = score(image, classes)                   which classes …
 //! selected = threshold(scores)                       … are in the image
-//! map_c    = min_max(upsample(patches · class_c))    where each of them is
+//! map_c    = min_max(upsample(patches · class_c))    where each of them is (or a probability: `map.compete`)
 //! mask_c   = refine(map_c, image)                    along the image's edges
 //! labels   = compose(masks, scores)                  one label per pixel
 //! ```
@@ -11,6 +11,7 @@
 //! - patches `[n, d]`   - classes `[c, d]`   - scores `[c]`   - maps and masks `[h·w]` at the input's size   - labels `[H·W]`
 
 use super::{Segmentation, Segmenter};
+use crate::affinity;
 use crate::compose::{self, ClassMask, Compose, Unclaimed};
 use crate::features::View;
 use crate::map::{self, Map, Upsample};
@@ -50,21 +51,28 @@ impl<T: Tensor> Segmenter<T> for SimSeg<T> {
 
     fn maps(&self, View { image, bank, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
         let n = image.grid.area();
-        let scores = map::patch_scores(&image.patches, &bank.embeddings)?; // [r, n]
-        let values = scores.to_f32()?;
+        let patches = match self.map.affinity {
+            Some(level) => affinity::smooth(&image.patches, level)?,
+            None => image.patches.clone(),
+        };
+        let values = map::patch_scores(&patches, &bank.embeddings)?.to_f32()?; // [r, n]
         let one = |&class: &usize| {
             let mut best = vec![f32::NEG_INFINITY; n];
             for row in bank.rows_of(class) {
                 let row = &values[row * n..(row + 1) * n];
                 best.iter_mut().zip(row).for_each(|(best, &score)| *best = best.max(score));
             }
-            let mut map = map::resize(&best, image.grid, image.input, self.map.upsample)?; // [h·w]
-            if self.map.min_max {
-                map::min_max(&mut map);
-            }
-            Ok(map)
+            map::resize(&best, image.grid, image.input, self.map.upsample) //   [h·w]
         };
-        classes.iter().map(one).collect()
+        let mut maps = classes.iter().map(one).collect::<Result<Vec<_>>>()?;
+        if let Some(scale) = self.map.compete {
+            let rival = (bank.background && !classes.contains(&0)).then(|| one(&0)).transpose()?;
+            map::compete(&mut maps, rival.as_deref(), scale);
+        }
+        if self.map.min_max {
+            maps.iter_mut().for_each(|map| map::min_max(map));
+        }
+        Ok(maps)
     }
 
     fn needs(&self, aligner: &dyn Aligner<T>) -> Needs {
@@ -154,7 +162,7 @@ impl SimSegConfig {
             score: Choice::new("aligner"),
             threshold: Choice::of("statistics", &rule),
             candidates: Candidates { cap: 0, background_counts: false },
-            map: Map { upsample: Upsample::Bilinear, min_max: true },
+            map: Map { upsample: Upsample::Bilinear, min_max: true, compete: None, affinity: None },
             refine: Choice::of("cut", &Cut { level: 0.5 }),
             compose: Compose::Covering,
             unclaimed: Unclaimed::Unlabelled,
@@ -168,7 +176,7 @@ impl SimSegConfig {
             score: Choice::new("aligner"),
             threshold: Choice::of("statistics", &rule),
             candidates: Candidates { cap: 5, background_counts: true },
-            map: Map { upsample: Upsample::Nearest, min_max: true },
+            map: Map { upsample: Upsample::Nearest, min_max: true, compete: None, affinity: None },
             refine: Choice::of("crf", &Crf::default()),
             compose: Compose::Covering,
             unclaimed: Unclaimed::Unlabelled,
@@ -183,7 +191,7 @@ impl SimSegConfig {
         Self {
             threshold: Choice::of("statistics", &rule),
             candidates: Candidates { cap: 0, background_counts: false },
-            map: Map { upsample: Upsample::Bilinear, min_max: true },
+            map: Map { upsample: Upsample::Bilinear, min_max: true, compete: None, affinity: None },
             refine: Choice::of("crf", &crf),
             ..Self::official_code()
         }
