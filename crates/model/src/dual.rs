@@ -4,6 +4,7 @@
 
 use crate::bert::BertConfig;
 use crate::encoder::{ImageEncoder, ImageEncoderConfig, ImageFacts, TextEncoder, TextEncoderConfig, TextFacts};
+use crate::last_layer::LastLayer;
 use crate::layers::Linear;
 use crate::loss::info_nce;
 use crate::network::{Architecture, Network, NetworkConfig};
@@ -145,7 +146,11 @@ impl<T: Tensor> DualEncoder<T> {
 
 impl<T: Tensor> Network<T> for DualEncoder<T> {
     fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
-        let tokens = self.image.encode(pixels, tap)?;
+        self.encode_image_with(pixels, LastLayer::AsTrained, tap)
+    }
+
+    fn encode_image_with(&self, pixels: &T, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        let tokens = self.image.encode_with(pixels, last, tap)?;
         Ok(Tokens { values: self.image_projection.forward(&tokens.values)?, ..tokens })
     }
 

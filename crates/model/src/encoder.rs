@@ -3,6 +3,7 @@
 //! Before it has weights an encoder is a configuration: it knows its parameters by name and shape, and a few facts that its
 //! users ask for. [`ImageEncoderConfig`] and [`TextEncoderConfig`] are what the registry holds.
 
+use crate::last_layer::LastLayer;
 use crate::parameters::Parameters;
 use crate::tokens::{TokenBatch, Tokens};
 use simseg_tensor::{Normalisation, Parameter, Result, Tap, Tensor};
@@ -17,6 +18,13 @@ pub trait Encoder<T: Tensor>: Send + Sync {
     type Input;
     /// `[b, n, width]` features, the \[CLS\] token first.
     fn encode(&self, x: &Self::Input, tap: &mut dyn Tap<T>) -> Result<Tokens<T>>;
+    /// The same with another last layer; an encoder that has none to edit only knows the one that was trained.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], and if the encoder cannot do it.
+    fn encode_with(&self, x: &Self::Input, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        if last.is_trained() { self.encode(x, tap) } else { Err(last.refused()) }
+    }
     /// Channels per token.
     fn width(&self) -> usize;
 }

@@ -1,6 +1,7 @@
 //! The networks and losses of the paper, generic over the tensor.
 //!
-//! Reading order: [`layers`] (parameters as plain fields), [`parameters`] (all of them as one list), [`tokens`], [`encoder`] (the
+//! Reading order: [`layers`] (parameters as plain fields), [`parameters`] (all of them as one list), [`tokens`], [`last_layer`]
+//! (edits of attention), [`encoder`] (the
 //! traits), [`vit`], [`bert`], [`network`] (the traits), [`dual`] (two encoders and their projections), [`clip`] (OpenAI's pair),
 //! [`pool`] (aligners: holistic, dense, LoDA and others), [`loss`] (InfoNCE, SigLIP), [`adamw`], [`schedule`], [`accumulate`] (a big batch on small memory),
 //! [`registry`] (all of it by name).
@@ -11,6 +12,7 @@
 pub mod layers;
 pub mod parameters;
 pub mod tokens;
+pub mod last_layer;
 pub mod encoder;
 pub mod vit;
 pub mod bert;
@@ -28,6 +30,7 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use clip::{Clip, ClipConfig};
 pub use dual::{DualConfig, DualEncoder, ModelConfig};
 pub use encoder::{Encoder, EncoderConfig, ImageEncoderConfig, ImageFacts, TextEncoderConfig, TextFacts};
+pub use last_layer::LastLayer;
 /// The loss of the paper, by itself.
 pub use loss::info_nce as nce;
 pub use loss::{InfoNce, Loss, LossConfig, SigLip};

@@ -3,6 +3,7 @@
 //! [`Architecture`] is what a network is before it has weights, whatever the backend; [`NetworkConfig`] builds it from its
 //! parameters; [`Network`] computes. Pooling, prompts, maps and training need no more, so that they work for every network.
 
+use crate::last_layer::LastLayer;
 use crate::parameters::Parameters;
 use crate::pool::Side;
 use crate::tokens::{TokenBatch, Tokens};
@@ -62,6 +63,14 @@ pub trait Network<T: Tensor>: Send + Sync {
     /// # Errors
     /// If the image is not a whole number of patches.
     fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>>;
+
+    /// The same with another last layer of the image encoder.
+    ///
+    /// # Errors
+    /// As [`Self::encode_image`], and if the encoder has no such layer.
+    fn encode_image_with(&self, pixels: &T, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        if last.is_trained() { self.encode_image(pixels, tap) } else { Err(last.refused()) }
+    }
 
     /// Projected text tokens `[b, m, e]`, the \[CLS\] token (CLIP: the end-of-text token) first.
     ///

@@ -8,6 +8,7 @@
 //! LayerNorm ε is 1e-6, GELU is exact, q, k and v are one projection with bias (timm).
 
 use crate::encoder::{Encoder, EncoderConfig, ImageEncoder, ImageEncoderConfig, ImageFacts};
+use crate::last_layer::LastLayer;
 use crate::layers::{LayerNorm, Linear, Visit, list, map_list};
 use crate::parameters::Parameters;
 use crate::tokens::Tokens;
@@ -182,7 +183,27 @@ impl<T: Tensor> Block<T> {
         let (q, k, v) = (qkv.slice(2, 0, d)?, qkv.slice(2, d, d)?, qkv.slice(2, 2 * d, d)?);
         let how = Attention { heads, key_bias: None, causal: false };
         let x = x.add(&self.proj.forward(&q.attention(&k, &v, how)?)?)?; //  [b, n, d]
-        let hidden = self.fc1.forward(&self.norm2.forward(&x)?)?.gelu()?; // [b, n, 4d]
+        self.mlp(&x)
+    }
+
+    /// The same as the last layer of an encoder whose patches form a grid.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn forward_last(&self, x: &T, heads: usize, last: LastLayer, grid: [usize; 2]) -> Result<T> {
+        if last.is_trained() {
+            return self.forward(x, heads);
+        }
+        let d = x.width();
+        let qkv = self.qkv.forward(&self.norm1.forward(x)?)?; //             [b, n, 3d]
+        let (q, k, v) = (qkv.slice(2, 0, d)?, qkv.slice(2, d, d)?, qkv.slice(2, 2 * d, d)?);
+        let heard = self.proj.forward(&last.attend([&q, &k, &v], heads, grid)?)?;
+        if last.keeps_rest() { self.mlp(&x.add(&heard)?) } else { Ok(heard) }
+    }
+
+    /// The second half of a block.
+    fn mlp(&self, x: &T) -> Result<T> {
+        let hidden = self.fc1.forward(&self.norm2.forward(x)?)?.gelu()?; //  [b, n, 4d]
         x.add(&self.fc2.forward(&hidden)?)
     }
 }
@@ -264,14 +285,23 @@ impl<T: Tensor> Encoder<T> for Vit<T> {
     type Input = T;
 
     fn encode(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        self.encode_with(pixels, LastLayer::AsTrained, tap)
+    }
+
+    fn encode_with(&self, pixels: &T, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
         let VitConfig { patch, heads, .. } = self.config;
         let mut x = embed(pixels, patch, &self.patch_embed, &self.cls_token, &self.pos_embed)?; // [b, 1+n, d]
         tap.see("image/embed", &x)?;
+        let [_, _, h, w] = pixels.dims()?;
+        let grid = [h / patch, w / patch];
         for (i, block) in self.blocks.iter().enumerate() {
             if i + 1 == self.blocks.len() && tap.wants("image/attention") {
                 tap.see("image/attention", &block.attention(&x, heads)?)?;
             }
-            x = block.forward(&x, heads)?;
+            x = match i + 1 == self.blocks.len() {
+                true => block.forward_last(&x, heads, last, grid)?,
+                false => block.forward(&x, heads)?,
+            };
             tap.see(&format!("image/block/{i}"), &x)?;
         }
         let values = self.norm.forward(&x)?;

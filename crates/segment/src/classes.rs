@@ -86,6 +86,26 @@ impl ClassList {
         Self { background, ..self }
     }
 
+    /// The same classes, but the background is looked for by these words instead of its own: what pictures show beside the classes
+    /// (SCLIP's and NACLIP's list of 26 for VOC). Words that a class has are left out, so that one list serves many class lists;
+    /// nothing changes if no word is left, or if there is no background.
+    ///
+    /// ```
+    /// let list = simseg_segment::ClassList::parse("background\ncat\nsky\n")?;
+    /// let list = list.with_background_words(&["sea".into(), "sky".into()]);
+    /// assert_eq!(list.words(0), ["sea"]);
+    /// # Ok::<(), simseg_tensor::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_background_words(mut self, words: &[String]) -> Self {
+        let taken = |word: &String| self.words[1..].iter().flatten().any(|other| other.eq_ignore_ascii_case(word));
+        let left: Vec<String> = words.iter().filter(|word| !taken(word)).cloned().collect();
+        if self.background && !left.is_empty() {
+            self.words[0] = left;
+        }
+        self
+    }
+
     /// Whether class 0 is the background.
     pub fn has_background(&self) -> bool {
         self.background

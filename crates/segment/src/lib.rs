@@ -2,7 +2,7 @@
 //!
 //! Reading order follows the data: [`prompts`] and [`classes`] (words → class bank), [`features`] (what is known of an image),
 //! [`segmenter`] (all of it, behind [`Segmenter`]) with its parts: [`score`] (how much an image speaks for a class), [`threshold`]
-//! (which classes are in it), [`map`] (where), [`refine`] (sharper edges), [`compose`] (one label per pixel); then [`metrics`]
+//! (which classes are in it), [`affinity`] and [`map`] (where), [`refine`] (sharper edges), [`compose`] (one label per pixel); then [`metrics`]
 //! (how good, and why not better), and [`registry`] (all of it by name).
 
 pub mod prompts;
@@ -13,6 +13,7 @@ pub mod needs;
 pub mod segmenter;
 pub mod score;
 pub mod threshold;
+pub mod affinity;
 pub mod map;
 pub mod refine;
 pub mod compose;

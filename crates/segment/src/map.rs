@@ -18,13 +18,21 @@ pub enum Upsample {
 }
 
 /// How a map is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Map {
     /// From patches to pixels.
     pub upsample: Upsample,
     /// Whether each map is stretched to `[0, 1]`.
     pub min_max: bool,
+    /// Multiplies scores before classes compete for every pixel ([`compete`]): maps are probabilities then. Without it a map knows
+    /// nothing of other classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compete: Option<f32>,
+    /// The similarity from which patches count as like each other, if patches become means of their like first
+    /// ([`crate::affinity`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<f32>,
 }
 
 /// Height and width, of a grid of patches or of an image.
@@ -129,6 +137,26 @@ pub fn min_max(map: &mut [f32]) {
     map.iter_mut().for_each(|x| *x = if range > 0.0 { (*x - low) / range } else { 0.0 });
 }
 
+/// Turns the scores of some classes into probabilities, pixel by pixel: `P_c[p] = softmax_c(scale·s_c[p])` over these classes and
+/// `rival`, the background, which takes part and has no map. So a pixel of the sea is the sea's, however little it looks like other
+/// classes (SCLIP and NACLIP write VOC's background as 26 words for this).
+///
+/// ```
+/// let mut maps = vec![vec![0.0, 1.0], vec![0.0, 1.0]];
+/// simseg_segment::map::compete(&mut maps, Some(&[0.0, -1e9]), 1.0);
+/// assert_eq!(maps[0], [1.0 / 3.0, 0.5]);
+/// ```
+pub fn compete(maps: &mut [Vec<f32>], rival: Option<&[f32]>, scale: f32) {
+    let pixels = maps.first().map_or(0, Vec::len);
+    for p in 0..pixels {
+        let rival = rival.map(|rival| rival[p]);
+        let highest = maps.iter().map(|map| map[p]).chain(rival).fold(f32::NEG_INFINITY, f32::max);
+        let weight = |score: f32| (scale * (score - highest)).exp();
+        let sum = maps.iter().map(|map| weight(map[p])).chain(rival.map(weight)).sum::<f32>();
+        maps.iter_mut().for_each(|map| map[p] = weight(map[p]) / sum);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +189,17 @@ mod tests {
         let mut flat = [2.0; 3];
         min_max(&mut flat);
         assert_eq!(flat, [0.0; 3]);
+    }
+
+    #[test]
+    fn competing_maps_leave_the_rest_to_the_rival() {
+        let mut maps = vec![vec![0.9, 0.2], vec![0.1, 0.1]];
+        compete(&mut maps, Some(&[0.0, 0.8]), 100.0);
+        assert!(maps[0][0] > 0.999 && maps[0][1] < 1e-6 && maps[1][1] < 1e-6, "{maps:?}");
+        let mut alone = vec![vec![0.3, -0.5]];
+        compete(&mut alone, None, 10.0);
+        assert_eq!(alone[0], [1.0, 1.0]);
+        compete(&mut [], Some(&[0.0]), 1.0);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl<T: Tensor> Model<T> {
         tap.see("image/pixels", &pixels)?;
         let needs = self.segmenter().needs(self.aligner());
         let mut tap = Asking { inner: tap, wanted: needs.attention, attention: None };
-        let tokens = self.network().encode_image(&pixels, &mut tap)?; //       [b, 1+n, e]
+        let tokens = self.network().encode_image_with(&pixels, self.recipe().input.last_layer, &mut tap)?; // [b, 1+n, e]
         let embeddings = self.aligner().pool(Side::Image, &tokens)?; //        [b, e]
         let [_, n, e] = tokens.values.dims()?;
         let patches = tokens.values.slice(1, 1, n - 1)?; //                    [b, n, e]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use simseg_data::transform::Passes;
 use simseg_model::pool::Padding;
-use simseg_model::{Architecture, PromptPooling};
+use simseg_model::{Architecture, LastLayer, PromptPooling};
 use simseg_registry::Choice;
 use simseg_segment::SimSegConfig;
 use simseg_segment::prompts::Templates;
@@ -43,6 +43,9 @@ pub struct Input {
     /// Which Pillow resizes them, to the byte.
     #[serde(default)]
     pub resize: Passes,
+    /// What the last layer of the image encoder does.
+    #[serde(default, skip_serializing_if = "LastLayer::is_trained")]
+    pub last_layer: LastLayer,
 }
 
 /// What happens to images that are not square.
@@ -67,6 +70,10 @@ pub struct Prompts {
     pub text_k: usize,
     /// What padding does to that pooling. All prompts of a word are one batch (released code).
     pub padding: Padding,
+    /// Words for the background, instead of the one in the class list; those that a class has are left out. They take part where
+    /// classes compete for a pixel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub background: Vec<String>,
 }
 
 impl Prompts {
@@ -93,8 +100,14 @@ impl Recipe {
     /// What the small world uses: bilinear maps, cut at one half, μ + σ over the better half of the classes.
     pub fn plain() -> Self {
         Self {
-            input: Input { size: 0, fit: Fit::Squash, resize: Passes::RowsFirst },
-            prompts: Prompts { templates: Templates::Single, max_tokens: 0, text_k: 0, padding: Padding::PerCaption },
+            input: Input { size: 0, fit: Fit::Squash, resize: Passes::RowsFirst, last_layer: LastLayer::AsTrained },
+            prompts: Prompts {
+                templates: Templates::Single,
+                max_tokens: 0,
+                text_k: 0,
+                padding: Padding::PerCaption,
+                background: vec![],
+            },
             segmenter: SimSegConfig::plain().choice(),
         }
     }
@@ -103,12 +116,13 @@ impl Recipe {
     /// instead of 10 on Pascal Context: [`Self::for_dataset`].
     pub fn official_code() -> Self {
         Self {
-            input: Input { size: 288, fit: Fit::Squash, resize: Passes::RowsFirst },
+            input: Input { size: 288, fit: Fit::Squash, resize: Passes::RowsFirst, last_layer: LastLayer::AsTrained },
             prompts: Prompts {
                 templates: Templates::Imagenet80,
                 max_tokens: 0,
                 text_k: 0,
                 padding: Padding::ShortestInBatch,
+                background: vec![],
             },
             segmenter: SimSegConfig::official_code().choice(),
         }
@@ -149,6 +163,9 @@ impl Recipe {
     /// The first key that is wrong, and what was expected.
     pub fn resolved<T: Tensor>(&self, registry: &Registry<T>) -> Result<Self> {
         self.prompts.templates.lines()?;
+        if self.prompts.background.iter().any(|word| word.trim().is_empty()) {
+            return Err(Error::input("prompts.background", "an empty word; expected words for the background"));
+        }
         if (1..3).contains(&self.prompts.max_tokens) {
             let found = self.prompts.max_tokens;
             let expected = format!("0, or at least 3: a word between two special tokens, found {found}");

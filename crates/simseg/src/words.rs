@@ -46,9 +46,10 @@ impl<T: Tensor> Model<T> {
     pub fn classes_watched(&self, list: ClassList, watch: &mut dyn Watch) -> Result<Words<T>> {
         let templates = self.recipe().prompts.templates.lines()?;
         let needs = self.segmenter().needs(self.aligner());
-        let of = (0..list.len()).map(|class| list.words(class).len()).sum();
+        let embedded = list.clone().with_background_words(&self.recipe().prompts.background);
+        let of = (0..list.len()).map(|class| embedded.words(class).len()).sum();
         let (mut done, mut stopped) = (0, None);
-        let bank = ClassBank::build(&list, &templates, self.segmenter().score(), needs.prompts, |prompts| {
+        let bank = ClassBank::build(&embedded, &templates, self.segmenter().score(), needs.prompts, |prompts| {
             if let Err(error) = watch::step(watch, done, of) {
                 stopped = Some(error);
                 return Err(simseg_tensor::Error::setting("words", "cancelled"));

@@ -13,6 +13,7 @@
 mod towers;
 
 use crate::encoder::{Encoder, EncoderConfig};
+use crate::last_layer::LastLayer;
 use crate::layers::{LayerNorm, Linear, Visit, list, map_list};
 use crate::network::{Architecture, Network, NetworkConfig};
 use crate::parameters::Parameters;
@@ -225,7 +226,11 @@ const SCALES: (f64, f64) = (std::f64::consts::LN_2, 4.605_170_185_988_092);
 
 impl<T: Tensor> Network<T> for Clip<T> {
     fn encode_image(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
-        let tokens = self.image.encode(pixels, tap)?;
+        self.encode_image_with(pixels, LastLayer::AsTrained, tap)
+    }
+
+    fn encode_image_with(&self, pixels: &T, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        let tokens = self.image.encode_with(pixels, last, tap)?;
         Ok(Tokens { values: tokens.values.linear(&self.image_projection.t()?, None)?, ..tokens })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{ClipTextConfig, Gelu};
 use crate::encoder::Encoder;
+use crate::last_layer::LastLayer;
 use crate::layers::{LayerNorm, Linear, Visit};
 use crate::tokens::{TokenBatch, Tokens};
 use crate::vit::{VitConfig, embed};
@@ -113,7 +114,27 @@ impl<T: Tensor> Resblock<T> {
         let (q, k, v) = (qkv.slice(2, 0, d)?, qkv.slice(2, d, d)?, qkv.slice(2, 2 * d, d)?);
         let how = Attention { heads, key_bias: None, causal };
         let x = x.add(&self.out_proj.forward(&q.attention(&k, &v, how)?)?)?; //       [b, n, d]
-        let hidden = gelu.of(&self.c_fc.forward(&self.ln_2.forward(&x)?)?)?; //       [b, n, 4d]
+        self.mlp(&x, gelu)
+    }
+
+    /// The same as the last layer of an encoder whose patches form a grid.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn forward_last(&self, x: &T, heads: usize, gelu: Gelu, last: LastLayer, grid: [usize; 2]) -> Result<T> {
+        if last.is_trained() {
+            return self.forward(x, heads, false, gelu);
+        }
+        let d = x.width();
+        let qkv = self.in_proj.forward(&self.ln_1.forward(x)?)?; //                   [b, n, 3d]
+        let (q, k, v) = (qkv.slice(2, 0, d)?, qkv.slice(2, d, d)?, qkv.slice(2, 2 * d, d)?);
+        let heard = self.out_proj.forward(&last.attend([&q, &k, &v], heads, grid)?)?;
+        if last.keeps_rest() { self.mlp(&x.add(&heard)?, gelu) } else { Ok(heard) }
+    }
+
+    /// The second half of a block.
+    fn mlp(&self, x: &T, gelu: Gelu) -> Result<T> {
+        let hidden = gelu.of(&self.c_fc.forward(&self.ln_2.forward(x)?)?)?; //        [b, n, 4d]
         x.add(&self.c_proj.forward(&hidden)?)
     }
 }
@@ -122,16 +143,25 @@ impl<T: Tensor> Encoder<T> for ClipImage<T> {
     type Input = T;
 
     fn encode(&self, pixels: &T, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        self.encode_with(pixels, LastLayer::AsTrained, tap)
+    }
+
+    fn encode_with(&self, pixels: &T, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
         let VitConfig { patch, width: d, heads, .. } = self.config;
         let cls = self.class_embedding.reshape(&[1, 1, d])?;
         let positions = self.positional_embedding.unsqueeze(0)?; //                   [1, 1+g·g, d]
         let mut x = self.ln_pre.forward(&embed(pixels, patch, &self.conv1, &cls, &positions)?)?;
         tap.see("image/embed", &x)?; //                                               [b, 1+n, d]
+        let [_, _, h, w] = pixels.dims()?;
+        let grid = [h / patch, w / patch];
         for (i, block) in self.blocks.iter().enumerate() {
             if i + 1 == self.blocks.len() && tap.wants("image/attention") {
                 tap.see("image/attention", &block.attention(&x, heads)?)?;
             }
-            x = block.forward(&x, heads, false, self.gelu)?;
+            x = match i + 1 == self.blocks.len() {
+                true => block.forward_last(&x, heads, self.gelu, last, grid)?,
+                false => block.forward(&x, heads, false, self.gelu)?,
+            };
             tap.see(&format!("image/block/{i}"), &x)?;
         }
         let values = self.ln_post.forward(&x)?;

@@ -6,11 +6,12 @@
 simseg_registry::family! {
     /// Registers every score rule.
     pub fn register<T: Tensor>(scores: &mut Kinds<dyn ClassScore<T>>);
-    aligner, pooled, best_patch,
+    aligner, pooled, best_patch, local_softmax,
 }
 
 pub use aligner::AlignerScore;
 pub use best_patch::BestPatch;
+pub use local_softmax::LocalSoftmax;
 pub use pooled::Pooled;
 
 use crate::features::View;

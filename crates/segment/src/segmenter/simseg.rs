@@ -3,7 +3,7 @@
 //! ```text
 //! scores   = score(image, classes)                   which classes …
 //! selected = threshold(scores)                       … are in the image
-//! map_c    = min_max(upsample(patches · class_c))    where each of them is
+//! map_c    = min_max(upsample(patches · class_c))    where each of them is (or a probability: `map.compete`)
 //! mask_c   = refine(map_c, image)                    along the image's edges
 //! labels   = compose(masks, scores)                  one label per pixel
 //! ```
@@ -11,6 +11,7 @@
 //! - patches `[n, d]`   - classes `[c, d]`   - scores `[c]`   - maps and masks `[h·w]` at the input's size   - labels `[H·W]`
 
 use super::{Segmentation, Segmenter};
+use crate::affinity;
 use crate::compose::{self, ClassMask, Compose, Unclaimed};
 use crate::features::View;
 use crate::map::{self, Map, Upsample};
@@ -77,6 +78,11 @@ impl<T: Tensor> Segmenter<T> for SimSeg<T> {
     }
 
     fn maps(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+        if self.map.compete.is_some() {
+            // A map depends on which classes it competes with.
+            let key = || format!("{} of {classes:?}", self.keys.map);
+            return Ok(Arc::unwrap_or_clone(memo::once(view.memo, key, || self.made(view, classes))?));
+        }
         let maps = memo::each(view.memo, &self.keys.map, classes, |missing| self.made(view, missing))?;
         Ok(maps.into_iter().map(Arc::unwrap_or_clone).collect())
     }
@@ -94,26 +100,31 @@ impl<T: Tensor> SimSeg<T> {
     /// Maps of some classes at the input's size.
     fn made(&self, View { image, bank, memo, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
         let n = image.grid.area();
-        let values = memo::once(
-            memo,
-            || "patch scores".into(),
-            || {
-                map::patch_scores(&image.patches, &bank.embeddings)?.to_f32() // [r, n]
-            },
-        )?;
+        let key = || format!("patch scores {:?}", self.map.affinity);
+        let values = memo::once(memo, key, || {
+            let patches = match self.map.affinity {
+                Some(level) => affinity::smooth(&image.patches, level)?,
+                None => image.patches.clone(),
+            };
+            map::patch_scores(&patches, &bank.embeddings)?.to_f32() // [r, n]
+        })?;
         let one = |&class: &usize| {
             let mut best = vec![f32::NEG_INFINITY; n];
             for row in bank.rows_of(class) {
                 let row = &values[row * n..(row + 1) * n];
                 best.iter_mut().zip(row).for_each(|(best, &score)| *best = best.max(score));
             }
-            let mut map = map::resize(&best, image.grid, image.input, self.map.upsample)?; // [h·w]
-            if self.map.min_max {
-                map::min_max(&mut map);
-            }
-            Ok(map)
+            map::resize(&best, image.grid, image.input, self.map.upsample) //   [h·w]
         };
-        classes.iter().map(one).collect()
+        let mut maps = classes.iter().map(one).collect::<Result<Vec<_>>>()?;
+        if let Some(scale) = self.map.compete {
+            let rival = (bank.background && !classes.contains(&0)).then(|| one(&0)).transpose()?;
+            map::compete(&mut maps, rival.as_deref(), scale);
+        }
+        if self.map.min_max {
+            maps.iter_mut().for_each(|map| map::min_max(map));
+        }
+        Ok(maps)
     }
 
     /// All of it, under one rule for which classes are in the image.
@@ -175,7 +186,7 @@ impl<T: Tensor> SimSeg<T> {
             return Ok(Masks::default());
         }
         let canvas = Canvas { size: view.image.input, rgb: &view.image.rgb };
-        if view.memo.is_none() || !self.refiner.each_alone() {
+        if view.memo.is_none() || self.map.compete.is_some() || !self.refiner.each_alone() {
             return self.refiner.refine(canvas, maps);
         }
         let refine = |missing: &[usize]| -> Result<Vec<Masks>> {
@@ -230,7 +241,7 @@ impl SimSegConfig {
             score: Choice::new("aligner"),
             threshold: Choice::of("statistics", &rule),
             candidates: Candidates { cap: 0, background_counts: false },
-            map: Map { upsample: Upsample::Bilinear, min_max: true },
+            map: Map { upsample: Upsample::Bilinear, min_max: true, compete: None, affinity: None },
             refine: Choice::of("cut", &Cut { level: 0.5 }),
             compose: Compose::Covering,
             unclaimed: Unclaimed::Unlabelled,
@@ -244,7 +255,7 @@ impl SimSegConfig {
             score: Choice::new("aligner"),
             threshold: Choice::of("statistics", &rule),
             candidates: Candidates { cap: 5, background_counts: true },
-            map: Map { upsample: Upsample::Nearest, min_max: true },
+            map: Map { upsample: Upsample::Nearest, min_max: true, compete: None, affinity: None },
             refine: Choice::of("crf", &Crf::default()),
             compose: Compose::Covering,
             unclaimed: Unclaimed::Unlabelled,
@@ -259,7 +270,7 @@ impl SimSegConfig {
         Self {
             threshold: Choice::of("statistics", &rule),
             candidates: Candidates { cap: 0, background_counts: false },
-            map: Map { upsample: Upsample::Bilinear, min_max: true },
+            map: Map { upsample: Upsample::Bilinear, min_max: true, compete: None, affinity: None },
             refine: Choice::of("crf", &crf),
             ..Self::official_code()
         }

@@ -42,6 +42,9 @@ pub enum CrfLabels {
     ClassOrRest,
     /// One CRF for all: every class with its `p` and the background with `1 − max p`, divided by their sum.
     Joint,
+    /// One CRF for all whose maps are probabilities already (`map.compete`): every class with its `p` and the background with what
+    /// they leave, `1 − Σ p`.
+    Probabilities,
 }
 
 /// Which bytes of the image the CRF sees.
@@ -70,7 +73,12 @@ impl Refiner for Crf {
         let lattices = Lattices::new(canvas.rgb, canvas.size.height, canvas.size.width, &self.kernels)?;
         let said = match self.labels {
             CrfLabels::ClassOrRest => class_or_rest(&lattices, maps)?,
-            CrfLabels::Joint => joint(&lattices, canvas.size.area(), maps)?,
+            CrfLabels::Joint => {
+                joint(&lattices, canvas.size.area(), maps, |p| 1.0 - p.iter().copied().fold(0.0, f32::max))?
+            }
+            CrfLabels::Probabilities => {
+                joint(&lattices, canvas.size.area(), maps, |p| (1.0 - p.iter().sum::<f32>()).max(0.0))?
+            }
         };
         let close = |mask: &Vec<u8>| match self.closing.closing() {
             Some(closing) => closing.apply(mask, canvas.size.height, canvas.size.width),
@@ -88,15 +96,15 @@ fn class_or_rest(lattices: &Lattices, maps: &[Vec<f32>]) -> Result<Vec<Vec<u8>>>
     Ok(marginals.iter().map(|q| q.iter().map(|&q| u8::from(q > 0.5)).collect()).collect())
 }
 
-/// One CRF for all classes and the background, on `n` pixels.
-fn joint(lattices: &Lattices, n: usize, maps: &[Vec<f32>]) -> Result<Vec<Vec<u8>>> {
+/// One CRF for all classes and the background, on `n` pixels; `rest` is what the classes' probabilities leave to the background.
+fn joint(lattices: &Lattices, n: usize, maps: &[Vec<f32>], rest: impl Fn(&[f32]) -> f32) -> Result<Vec<Vec<u8>>> {
     let labels = maps.len() + 1;
     let mut energies = vec![0.0f32; labels * n]; // [1 + k, h·w]
     for pixel in 0..n {
-        let values = || maps.iter().map(|map| map[pixel].clamp(0.0, 1.0));
-        let rest = 1.0 - values().fold(0.0, f32::max);
-        let sum = rest + values().sum::<f32>(); // at least 1: the rest with the largest
-        for (label, p) in std::iter::once(rest).chain(values()).enumerate() {
+        let values: Vec<f32> = maps.iter().map(|map| map[pixel].clamp(0.0, 1.0)).collect();
+        let rest = rest(&values);
+        let sum = rest + values.iter().sum::<f32>(); // at least 1, for either rest
+        for (label, p) in std::iter::once(rest).chain(values).enumerate() {
             energies[label * n + pixel] = -(p / sum + 1e-8).ln();
         }
     }
