@@ -4,7 +4,8 @@
 //! the input's size and `m = (s − min s) / (max s − min s)`. Released code: nearest upsampling;
 //! the paper only says "up-sampling".
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// How patch scores become pixel scores.
@@ -27,12 +28,32 @@ pub struct Map {
     pub min_max: bool,
     /// Multiplies scores before classes compete for every pixel ([`compete`]): maps are probabilities then. Without it a map knows
     /// nothing of other classes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "positive")]
     pub compete: Option<f32>,
     /// The similarity from which patches count as like each other, if patches become means of their like first
     /// ([`crate::affinity`]).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "similarity")]
     pub affinity: Option<f32>,
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<f32>, D::Error> {
+    within(deserializer, "a positive number", |x| x > 0.0 && x.is_finite())
+}
+
+fn similarity<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<f32>, D::Error> {
+    within(deserializer, "a similarity from -1 to 1", |x| (-1.0..=1.0).contains(&x))
+}
+
+/// A number in a range, if there is one.
+fn within<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &str,
+    fits: impl Fn(f32) -> bool,
+) -> std::result::Result<Option<f32>, D::Error> {
+    match Option::<f32>::deserialize(deserializer)? {
+        Some(x) if !fits(x) => Err(D::Error::custom(format!("expected {expected}, found {x}"))),
+        number => Ok(number),
+    }
 }
 
 /// Height and width, of a grid of patches or of an image.
@@ -200,6 +221,19 @@ mod tests {
         compete(&mut alone, None, 10.0);
         assert_eq!(alone[0], [1.0, 1.0]);
         compete(&mut [], Some(&[0.0]), 1.0);
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        let read = |extra: &str| {
+            serde_json::from_str::<Map>(&format!(r#"{{"upsample": "bilinear", "min_max": false{extra}}}"#))
+        };
+        assert_eq!(read(r#", "compete": 20"#).unwrap().compete, Some(20.0));
+        assert_eq!(read("").unwrap().affinity, None);
+        for (extra, needle) in [(r#", "compete": -1"#, "a positive number"), (r#", "affinity": 2"#, "from -1 to 1")] {
+            let error = read(extra).unwrap_err().to_string();
+            assert!(error.contains(needle), "{error}");
+        }
     }
 
     #[test]

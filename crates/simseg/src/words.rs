@@ -105,3 +105,28 @@ impl<T: Tensor> Model<T> {
 pub fn class_file(path: &std::path::Path) -> Result<ClassList> {
     ClassList::parse(&crate::settings::read_text(path)?).map_err(|error| crate::Error::file(path, error))
 }
+
+#[cfg(all(test, feature = "fs"))]
+mod tests {
+    use crate::{Model, Recipe, Result};
+    use simseg_tensor::Ops;
+
+    #[test]
+    fn the_background_may_have_words_of_its_own() -> Result<()> {
+        let model = Model::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny"))?;
+        let plain = model.words(["fish", "sky"])?;
+        let mut recipe = Recipe::plain();
+        recipe.prompts.background = vec!["sea".into(), "sky".into(), "snow".into()];
+        let with = model.with_recipe(recipe.clone())?.words(["fish", "sky"])?;
+        assert_eq!((with.list.names(), &with.bank.class_of[..]), (plain.list.names(), &[0, 0, 1, 2][..]));
+        let row = |words: &super::Words<simseg_cpu::CpuTensor<f32>>, row: usize| {
+            let rows = &words.bank.embeddings;
+            rows.to_f32().unwrap().chunks(rows.width()).nth(row).unwrap().to_vec()
+        };
+        assert_eq!(row(&with, 2), row(&plain, 1), "the classes' own rows stay");
+        assert_eq!(row(&with, 0), row(&model.words(["sea"])?, 1));
+        recipe.prompts.background.push(" ".into());
+        assert!(model.with_recipe(recipe).is_err_and(|error| error.to_string().contains("prompts.background")));
+        Ok(())
+    }
+}

@@ -119,3 +119,23 @@ fn joint(lattices: &Lattices, n: usize, maps: &[Vec<f32>], rest: impl Fn(&[f32])
 pub fn register(kinds: &mut Kinds<dyn Refiner>) {
     kinds.add("crf", "a dense CRF, and a closing", |refiner: Crf| Ok(Box::new(refiner)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::Size;
+
+    #[test]
+    fn probabilities_leave_the_background_what_no_class_takes() {
+        // Two classes of .45 and .35 leave .2: the first wins. As two maps of their own they leave the rest .55.
+        let canvas = Canvas { size: Size { height: 1, width: 2 }, rgb: &[100; 6] };
+        let maps = [vec![0.45, 0.1], vec![0.35, 0.1]];
+        let run = |labels| {
+            let kernels = CrfParameters { iterations: 0, ..CrfParameters::default() };
+            let crf = Crf { labels, closing: Closings::Off, kernels, ..Crf::default() };
+            crf.refine(canvas, &maps).unwrap().last
+        };
+        assert_eq!(run(CrfLabels::Probabilities), [[1, 0], [0, 0]]);
+        assert_eq!(run(CrfLabels::Joint), [[0, 0], [0, 0]]);
+    }
+}
