@@ -1,13 +1,16 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
-//! Reading order: this file (the sweep), [`plan`] (what is to be done), [`unit`] (one training and what is judged on it).
+//! Reading order: this file (the sweep), [`plan`] (what is to be done; [`said`] says it), [`unit`] (one training and what is judged on
+//! it), [`corpora`] (what it reads).
 
 pub mod plan;
+mod said;
+mod corpora;
+mod models;
 mod unit;
 
 use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
-use crate::progress::Steps;
 use crate::report;
 use crate::results::answers::{self, answers_to};
 use crate::results::drawn::Runs;
@@ -15,13 +18,14 @@ use crate::results::folder;
 pub use crate::results::folder::Earlier;
 use crate::results::provenance::Provenance;
 use crate::results::{Results, Row, Status};
-use crate::training::corpus::Corpus;
 use crate::training::start;
+use corpora::{Drawn, Sweep};
 use plan::{Plan, Unit, Wanted, of_training};
+use said::{pictures, say_plan};
 use simseg::{Extension, Registry};
 use simseg_tensor::Differentiable;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the command line adds to the file.
 #[derive(Debug, Clone)]
@@ -44,72 +48,6 @@ pub struct Options {
 pub struct Registries<D: Differentiable> {
     training: Registry<D>,
     judging: Arc<Registry<D::Plain>>,
-}
-
-/// A corpus, and the settings that it was read for.
-pub struct Drawn {
-    settings: Settings,
-    seed: u64,
-    corpus: Corpus,
-}
-
-impl Drawn {
-    /// Whether it is what these settings train on.
-    fn fits(&self, settings: &Settings, seed: u64) -> bool {
-        let of = |s: &Settings| (s.training.data.clone(), s.training.init.clone(), s.training.vocabulary.clone());
-        of(&self.settings) == of(settings)
-            && self.settings.model == settings.model
-            && self.settings.training.batch == settings.training.batch
-            && self.settings.seeds.data(self.seed) == settings.seeds.data(seed)
-    }
-
-    /// Reads what a variant trains on.
-    fn read<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome<Self> {
-        let seed_of_data = settings.seeds.data(seed);
-        let pairs = registries.training.data.open_pairs(&settings.training.data, seed_of_data)?;
-        let network = settings.network(&registries.training)?;
-        let bar = Steps::new("reading pairs", 1.0, "pairs");
-        bar.start(pairs.len() as u64, 0);
-        let tokenizer = start::tokenizer(settings)?;
-        let corpus =
-            Corpus::open(pairs, tokenizer, &*network, settings.training.batch, |position| bar.to(position, None))?;
-        bar.finish();
-        if corpus.cut > 0 {
-            let (all, most) = (corpus.len(), network.positions());
-            crate::output::note!("{} of {all} captions are longer than {most} tokens: cut", corpus.cut);
-        }
-        Ok(Self { settings: settings.clone(), seed, corpus })
-    }
-}
-
-/// How far the whole sweep is, in pictures seen.
-pub struct Sweep {
-    bar: Mutex<(Steps, u64)>,
-}
-
-impl Sweep {
-    fn new(all: u64) -> Self {
-        let bar = Steps::new("sweep", 1.0, "images");
-        bar.start(all, 0);
-        Self { bar: Mutex::new((bar, 0)) }
-    }
-
-    fn bar(&self) -> MutexGuard<'_, (Steps, u64)> {
-        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is done now.
-    fn at(&self, label: String) {
-        self.bar().0.label(label);
-    }
-
-    /// So many pictures more.
-    fn add(&self, pictures: u64, loss: Option<f64>) {
-        let mut bar = self.bar();
-        bar.1 += pictures;
-        let done = bar.1;
-        bar.0.to(done, loss);
-    }
 }
 
 /// Runs an experiment file: trains and judges every variant for every seed.
@@ -154,10 +92,13 @@ pub fn run<D: Differentiable>(
     let mut results = Results::earlier(&out, &experiment.name)?;
     plan.finished.into_iter().for_each(|row| results.put(row));
     let results = Mutex::new(results);
-    sweep(&experiment, &plan.units, options, &out, &registries, device, &results)?;
+    let first = sweep(&experiment, &plan.units, options, &out, &registries, device, &results)?;
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort(&experiment);
     results.save(&out)?;
+    if let Some(failure) = all_failed(&results, first) {
+        return Err(failure);
+    }
     report::write(&experiment, &results, &registries.training, &out)?;
     crate::output::print(format_args!("{}", report::table::text(&experiment, &results, &registries.training)?));
     crate::output::say!("\n{}\n{}", out.join("report.html").display(), out.join("results.json").display());
@@ -166,7 +107,7 @@ pub fn run<D: Differentiable>(
     Ok(results)
 }
 
-/// Trains and judges all units, so many at a time.
+/// Trains and judges all units, so many at a time. Returns the first failure of a variant, if any failed.
 fn sweep<D: Differentiable>(
     experiment: &Experiment,
     units: &[Unit],
@@ -175,11 +116,19 @@ fn sweep<D: Differentiable>(
     registries: &Registries<D>,
     device: &D::Device,
     results: &Mutex<Results>,
-) -> Outcome {
-    let pictures = |unit: &Unit| pictures(experiment, unit, registries);
-    let sweep = Sweep::new(units.iter().map(pictures).sum::<Outcome<u64>>()?);
+) -> Outcome<Option<Failure>> {
+    let all = units.iter().map(|unit| pictures(experiment, unit, registries));
+    let sweep = Sweep::new(all.sum::<Outcome<u64>>()?);
     let provenance = &options.provenance;
-    let work = unit::Work { variants: &experiment.variants, out, registries, device, provenance, sweep: &sweep };
+    let work = unit::Work {
+        variants: &experiment.variants,
+        out,
+        registries,
+        device,
+        provenance,
+        sweep: &sweep,
+        first: Mutex::default(),
+    };
     let keep = |row: Row| -> Outcome {
         let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
         results.put(row);
@@ -214,72 +163,26 @@ fn sweep<D: Differentiable>(
             ended.collect::<Vec<_>>().into_iter().collect::<Outcome>()
         })
     };
-    sweep.bar().0.finish();
-    outcome
+    sweep.finish();
+    outcome?;
+    Ok(work.first.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Pictures that a unit sees: in training, unless that is done, and in judging.
-fn pictures<D: Differentiable>(experiment: &Experiment, unit: &Unit, registries: &Registries<D>) -> Outcome<u64> {
-    let mut all = 0;
-    for (number, &index) in unit.variants.iter().enumerate() {
-        let settings = &experiment.variants[index].settings;
-        if number == 0 {
-            all += settings.training.steps * settings.training.batch as u64;
-        }
-        for (_, source) in settings.evaluation.data.list() {
-            all += registries.training.data.open_dataset(source, settings.seeds.test)?.len() as u64;
-        }
-    }
-    Ok(all)
+/// The failure to end with if there is nothing but failures: the first of this call, or what an earlier one noted.
+fn all_failed(results: &Results, first: Option<Failure>) -> Option<Failure> {
+    let whys = results.rows.iter().map(|row| match &row.status {
+        Status::Failed(why) => Some(Failure::Input(format!("{} seed {}: {why}", row.variant, row.seed))),
+        Status::Done => None,
+    });
+    let whys = whys.collect::<Option<Vec<_>>>()?;
+    first.or_else(|| whys.into_iter().next())
 }
 
-/// What would be done.
-fn say_plan<D: Differentiable>(
-    experiment: &Experiment,
-    plan: &Plan,
-    out: &Path,
-    registries: &Registries<D>,
-) -> Outcome {
-    use crate::output::say;
-    let done = |unit: &&Unit| of_training(out, &unit.key).join("training.json").exists();
-    let to_train: Vec<&Unit> = plan.units.iter().filter(|unit| !done(unit)).collect();
-    let judged: usize = plan.units.iter().map(|unit| unit.variants.len()).sum();
-    let mut bytes = 0;
-    for unit in &to_train {
-        let settings = &experiment.variants[unit.variants[0]].settings;
-        let layout = start::layout(settings, &registries.training)?;
-        let parameters: usize = layout.iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
-        bytes += 4 * parameters as u64;
-        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.variants[index].name.as_str()).collect();
-        say!(
-            "train  seed {}  {} steps of {} pairs, {parameters} parameters and those of its words: {}",
-            unit.seed,
-            settings.training.steps,
-            settings.training.batch,
-            names.join(", ")
-        );
-    }
-    for unit in plan.units.iter().filter(done) {
-        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.variants[index].name.as_str()).collect();
-        say!("judge  seed {}  trained already: {}", unit.seed, names.join(", "));
-    }
-    say!(
-        "{} trainings, {judged} evaluations, {} rows are there; at least {:.1} MB in {}",
-        to_train.len(),
-        plan.finished.len(),
-        bytes as f64 / 1e6,
-        out.display()
-    );
-    Ok(())
-}
-
-/// That no variant failed. If all did, for one reason, that is the reason.
+/// That no variant failed.
 fn failed(results: &Results) -> Outcome {
     let failed: Vec<&Row> = results.rows.iter().filter(|row| row.status != Status::Done).collect();
-    let [first, ..] = failed[..] else { return Ok(()) };
-    let Status::Failed(why) = &first.status else { return Ok(()) };
-    if failed.len() == results.rows.len() && failed.iter().all(|row| row.status == first.status) {
-        return Err(Failure::Input(why.clone()));
+    if failed.is_empty() {
+        return Ok(());
     }
     let names: Vec<String> = failed.iter().map(|row| format!("{} (seed {})", row.variant, row.seed)).collect();
     let listed = crate::commands::import::listed(&names);

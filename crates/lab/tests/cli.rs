@@ -99,11 +99,14 @@ fn a_run_leaves_results_a_report_and_one_folder_per_run() {
     for row in rows {
         assert!(row["metrics"]["miou"].as_f64().is_some_and(|miou| (0.0..=1.0).contains(&miou)));
         assert!(row["train_images_per_second"].as_f64().unwrap() > 0.0 && row["seconds"].as_f64().unwrap() > 0.0);
+        let training = out.join("trainings").join(row["training"].as_str().unwrap());
+        assert!(training.join("training.json").exists() && !training.join("state.safetensors").exists());
     }
     let report = text(&bytes(&out.join("report.html")));
     assert!(report.contains("<svg") && report.matches("data:image/png;base64,").count() == 2 * (2 + 2 * 2));
     assert!(!report.contains("http://") || !report.contains("src=\"http"), "self-contained");
-    for name in ["config.toml", "metrics.jsonl", "state.safetensors", "result.json", "model/config.json"] {
+    for name in ["config.toml", "metrics.jsonl", "images.jsonl", "provenance.json", "result.json", "model/config.json"]
+    {
         assert!(out.join("loda-seed0").join(name).exists(), "{name}");
     }
     no_leftovers(&out);
@@ -155,22 +158,29 @@ fn a_run_stopped_between_checkpoints_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (experiment(folder.path()), folder.path().join("out"));
     let run = out.join("loda-seed0");
+    // The training of dense comes first; the other one is that of LoDA.
+    let training = || -> Option<PathBuf> {
+        let all = std::fs::read_dir(out.join("trainings")).ok()?.map(|entry| entry.unwrap().path());
+        let of_loda =
+            |path: &PathBuf| std::fs::read_to_string(path.join("config.toml")).is_ok_and(|text| text.contains("loda"));
+        all.filter(|path| path.join("state.safetensors").exists()).find(of_loda)
+    };
     let mut child = Command::new(env!("CARGO_BIN_EXE_simseg"))
         .args(["run", path(&file), "--out", path(&out), "--threads", "1"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while !run.join("state.safetensors").exists() && child.try_wait().unwrap().is_none() {
+    while training().is_none() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     // A line cut short by the kill must not survive.
-    let log = run.join("metrics.jsonl");
+    let training = training().expect("stopped in the middle");
+    let log = training.join("metrics.jsonl");
     let torn = text(&bytes(&log)) + "{\"step\": 11, \"lo";
     std::fs::write(&log, torn).unwrap();
-    let _ = std::fs::remove_file(run.join("result.json"));
     let output = simseg(&["run", path(&file), "--out", path(&out), "--resume"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(bytes(&run.join("model/model.safetensors")) == want);
@@ -188,7 +198,7 @@ fn a_finished_run_is_not_repeated_and_other_settings_are_refused() {
     assert_eq!(std::fs::metadata(&model).unwrap().modified().unwrap(), made);
     refused(&["run", path(&file), "--out", path(&out)], &out, &["out", "--resume"]);
     let other = ["run", path(&file), "--out", path(&out), "--resume", "--set", "training.steps=13"];
-    refused(&other, &out, &["other settings"]);
+    refused(&other, &out, &["training.steps", "--fresh", "--redo"]);
 }
 
 #[test]
@@ -205,7 +215,9 @@ fn variants_that_differ_in_segmentation_alone_share_one_training() {
     let results: serde_json::Value = serde_json::from_slice(&bytes(&out.join("results.json"))).unwrap();
     let row = |i: usize| &results["rows"][i];
     assert_eq!((row(0)["variant"].as_str(), row(2)["variant"].as_str()), (Some("dense"), Some("strict")));
-    assert_eq!(row(0)["seconds"], row(2)["seconds"], "trained once");
+    assert_eq!(row(0)["training"], row(2)["training"], "trained once");
+    assert_ne!(row(0)["training"], row(1)["training"]);
+    assert!(row(0)["seconds"].as_f64().unwrap() > 0.0 && row(2)["seconds"] == 0.0, "work counts once");
 }
 
 #[test]
@@ -243,8 +255,10 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint() {
         "training.checkpoint_every=1",
     ];
     let arguments = [&["run", path(&file), "--out", path(&out)][..], &set].concat();
-    refused(&arguments, &out, &["dense-seed0", "at step", "last good checkpoint"]);
-    assert!(out.join("dense-seed0/state.safetensors").exists());
+    refused(&arguments, &out, &["dense seed 0", "at step", "last good checkpoint"]);
+    let trainings: Vec<_> =
+        std::fs::read_dir(out.join("trainings")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(trainings.iter().any(|training| training.join("state.safetensors").exists()), "{trainings:?}");
 }
 
 #[test]
@@ -266,7 +280,8 @@ fn a_disk_that_refuses_is_named_and_nothing_half_written_stays() {
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.lines().last().unwrap().contains("safetensors"), "{errors}");
-    assert!(!out.join("dense-seed0/state.safetensors").exists());
+    let trainings = std::fs::read_dir(out.join("trainings")).unwrap();
+    assert!(trainings.map(|entry| entry.unwrap().path()).all(|training| !training.join("state.safetensors").exists()));
     no_leftovers(&out);
 }
 

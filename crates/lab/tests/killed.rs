@@ -39,7 +39,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 bytes = timeless(&String::from_utf8(bytes).unwrap()).into_bytes();
             }
             // What training goes on from also holds its seconds; the model that came of it is compared.
-            if !["report.html", "state.safetensors"].contains(&name) {
+            if !["report.html", "report.md", "table.csv", "state.safetensors"].contains(&name) {
                 found.insert(path.strip_prefix(root).unwrap().to_owned(), bytes);
             }
         }

@@ -3,6 +3,8 @@
 //! Sections: `[model]`, `[aligner]`, `[loss]` (what is trained), `[training]` (on what, and how), `[evaluation]` (on what it is
 //! judged), `[segmentation]` (a recipe). Each algorithm is chosen by `kind`.
 
+use super::seeds::Seeds;
+use super::sources::{NamedSource, Sources};
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use simseg::{Choice, ModelDescription, Recipe, Registry};
@@ -10,7 +12,6 @@ use simseg_data::Source;
 use simseg_model::{AdamWConfig, Limits, LossConfig, NetworkConfig, Schedule};
 use simseg_segment::Figure;
 use simseg_tensor::Tensor;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The settings of one variant.
@@ -33,52 +34,6 @@ pub struct Settings {
     /// Random seeds that do not follow the run's.
     #[serde(default)]
     pub seeds: Seeds,
-}
-
-/// Random seeds, each of one thing: what is not given follows the run's (`--seeds`), except the test set, which is one for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Seeds {
-    /// Of starting values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<u64>,
-    /// Of drawn training data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<u64>,
-    /// Of the order of training pairs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<u64>,
-    /// Of drawn images that models are judged on; `simseg evaluate` has the same.
-    #[serde(default = "test_seed")]
-    pub test: u64,
-}
-
-/// The seed of drawn test sets.
-pub const TEST_SEED: u64 = 1_000_000;
-
-fn test_seed() -> u64 {
-    TEST_SEED
-}
-
-impl Default for Seeds {
-    fn default() -> Self {
-        Self { weights: None, data: None, order: None, test: TEST_SEED }
-    }
-}
-
-impl Seeds {
-    /// Of starting values, in the run of this seed.
-    pub fn weights(&self, run: u64) -> u64 {
-        self.weights.unwrap_or(run)
-    }
-    /// Of drawn training data.
-    pub fn data(&self, run: u64) -> u64 {
-        self.data.unwrap_or(run)
-    }
-    /// Of the order of pairs.
-    pub fn order(&self, run: u64) -> u64 {
-        self.order.unwrap_or(run)
-    }
 }
 
 /// How the model learns.
@@ -160,45 +115,6 @@ fn usual_metrics() -> Vec<String> {
 
 fn six() -> usize {
     6
-}
-
-/// One data set, or several by name: `data = { kind = "voc2012", … }` or `[evaluation.data.voc] kind = "voc2012"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Sources {
-    /// Several; their figures are called `name.figure`.
-    Named(BTreeMap<String, NamedSource>),
-    /// One.
-    One(Source),
-}
-
-/// A source that says its kind: without it a table of sources would read as one source.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Source", into = "Source")]
-pub struct NamedSource(pub Source);
-
-impl TryFrom<Source> for NamedSource {
-    type Error = &'static str;
-
-    fn try_from(source: Source) -> Result<Self, &'static str> {
-        if source.kind.is_empty() { Err("expected `kind`") } else { Ok(Self(source)) }
-    }
-}
-
-impl From<NamedSource> for Source {
-    fn from(named: NamedSource) -> Self {
-        named.0
-    }
-}
-
-impl Sources {
-    /// All of them, under what is put before the names of their figures: nothing, or `name.`.
-    pub fn list(&self) -> Vec<(String, &Source)> {
-        match self {
-            Self::One(source) => vec![(String::new(), source)],
-            Self::Named(sources) => sources.iter().map(|(name, source)| (format!("{name}."), &source.0)).collect(),
-        }
-    }
 }
 
 impl Evaluation {

@@ -1,0 +1,81 @@
+//! What trainings read, and how far a sweep is.
+
+use super::Registries;
+use crate::experiment::Settings;
+use crate::failure::Outcome;
+use crate::progress::Steps;
+use crate::training::corpus::Corpus;
+use crate::training::start;
+use simseg_tensor::Differentiable;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A corpus, and the settings that it was read for.
+pub struct Drawn {
+    settings: Settings,
+    seed: u64,
+    pub(super) corpus: Corpus,
+}
+
+impl Drawn {
+    /// Whether it is what these settings train on.
+    pub(super) fn fits(&self, settings: &Settings, seed: u64) -> bool {
+        let of = |s: &Settings| (s.training.data.clone(), s.training.init.clone(), s.training.vocabulary.clone());
+        of(&self.settings) == of(settings)
+            && self.settings.model == settings.model
+            && self.settings.training.batch == settings.training.batch
+            && self.settings.seeds.data(self.seed) == settings.seeds.data(seed)
+    }
+
+    /// Reads what a variant trains on.
+    pub(super) fn read<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome<Self> {
+        let seed_of_data = settings.seeds.data(seed);
+        let pairs = registries.training.data.open_pairs(&settings.training.data, seed_of_data)?;
+        let network = settings.network(&registries.training)?;
+        let bar = Steps::new("reading pairs", 1.0, "pairs");
+        bar.start(pairs.len() as u64, 0);
+        let tokenizer = start::tokenizer(settings)?;
+        let corpus =
+            Corpus::open(pairs, tokenizer, &*network, settings.training.batch, |position| bar.to(position, None))?;
+        bar.finish();
+        if corpus.cut > 0 {
+            let (all, most) = (corpus.len(), network.positions());
+            crate::output::note!("{} of {all} captions are longer than {most} tokens: cut", corpus.cut);
+        }
+        Ok(Self { settings: settings.clone(), seed, corpus })
+    }
+}
+
+/// How far the whole sweep is, in pictures seen.
+pub struct Sweep {
+    bar: Mutex<(Steps, u64)>,
+}
+
+impl Sweep {
+    pub(super) fn new(all: u64) -> Self {
+        let bar = Steps::new("sweep", 1.0, "images");
+        bar.start(all, 0);
+        Self { bar: Mutex::new((bar, 0)) }
+    }
+
+    /// The end.
+    pub(super) fn finish(&self) {
+        self.bar().0.finish();
+    }
+
+    fn bar(&self) -> MutexGuard<'_, (Steps, u64)> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is done now.
+    pub(super) fn at(&self, label: String) {
+        self.bar().0.label(label);
+    }
+
+    /// So many pictures more.
+    pub(super) fn add(&self, pictures: u64, loss: Option<f64>) {
+        let mut bar = self.bar();
+        bar.1 += pictures;
+        let done = bar.1;
+        bar.0.to(done, loss);
+    }
+}

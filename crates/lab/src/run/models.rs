@@ -1,0 +1,93 @@
+//! Trained models as variants use them: which are judged together, and what their folders share.
+
+use super::Registries;
+use crate::experiment::{Settings, Variant};
+use crate::failure::{Failure, Outcome};
+use crate::judging::Judge;
+use crate::training::Trained;
+use crate::training::corpus::Corpus;
+use simseg::{Choice, Loaded, Model, Words};
+use simseg_data::atomic;
+use simseg_segment::metrics::Metric;
+use simseg_tensor::{Differentiable, Tensor};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+/// A variant with its model.
+pub(super) type Ready<T> = (usize, Model<T>);
+
+/// Variants that see the same features and class embeddings are judged together.
+pub(super) fn groups<T: Tensor>(variants: &[Variant], ready: Vec<Ready<T>>) -> VecDeque<Vec<Ready<T>>> {
+    let mut groups: Vec<(String, Vec<Ready<T>>)> = vec![];
+    for (index, model) in ready {
+        let (recipe, evaluation) = (model.recipe(), &variants[index].settings.evaluation);
+        let key = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {}",
+            model.description(),
+            recipe.input,
+            recipe.prompts,
+            recipe.segmenter.get::<Choice>("score"),
+            model.segmenter().needs(model.aligner()),
+            evaluation.data,
+            variants[index].settings.seeds.test,
+        );
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, group)) => group.push((index, model)),
+            None => groups.push((key, vec![(index, model)])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+pub(super) fn judge<'a, T: Tensor>(
+    model: &'a Model<T>,
+    words: &'a Words<T>,
+    metrics: &'a [Box<dyn Metric<T>>],
+) -> Judge<'a, T> {
+    Judge { model, words, segmenter: model.segmenter(), metrics, given: false }
+}
+
+/// The settings with the number of words that the network must know.
+pub(super) fn complete(settings: &Settings, words: usize) -> Settings {
+    Settings { model: simseg_model::with_vocabulary(&settings.model, words), ..settings.clone() }
+}
+
+/// Gives a run the model and the log of its training; files are shared where the file system can.
+pub(super) fn share(training: &Path, place: &Path, settings: &Settings) -> Outcome {
+    let model = place.join("model");
+    atomic::folder(&model)?;
+    let mut files = vec![(training.join("metrics.jsonl"), place.join("metrics.jsonl"))];
+    for name in simseg::directory::TOKENIZERS.iter().chain(&["model.safetensors"]) {
+        files.push((training.join("model").join(name), model.join(name)));
+    }
+    for (from, to) in files.into_iter().filter(|(from, _)| from.exists()) {
+        // A link of an earlier training may be there.
+        let _ = std::fs::remove_file(&to);
+        if std::fs::hard_link(&from, &to).is_err() {
+            let bytes = std::fs::read(&from).map_err(Failure::io(&from))?;
+            atomic::write(&to, &bytes)?;
+        }
+    }
+    // Its own: settings of the aligner that training does not depend on.
+    Ok(settings.description().write(&model)?)
+}
+
+/// The trained model without its record of gradients, and without what only training needs.
+pub(super) fn plain<D: Differentiable>(
+    trained: Trained<D>,
+    settings: &Settings,
+    corpus: &Corpus,
+    registries: &Registries<D>,
+) -> Outcome<Loaded<D::Plain>> {
+    let description = settings.description();
+    let layout = description.layout(&registries.judging)?;
+    let value = |name: &str| Ok(trained.parameters.get(name)?.plain());
+    let parameters = layout.with(layout.names().map(value).collect::<simseg_tensor::Result<Vec<D::Plain>>>()?)?;
+    Ok(Loaded { description, parameters, tokenizer: corpus.tokenizer.clone() })
+}
+
+/// TOML values as JSON.
+pub(super) fn json(axes: &BTreeMap<String, toml::Value>) -> BTreeMap<String, serde_json::Value> {
+    let one = |(key, value): (&String, &toml::Value)| (key.clone(), serde_json::to_value(value).unwrap_or_default());
+    axes.iter().map(one).collect()
+}
