@@ -64,6 +64,15 @@ impl Failure {
     }
 }
 
+/// A list of names that stays readable.
+pub fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    match names.len().checked_sub(MOST) {
+        Some(more @ 1..) => format!("{} and {more} more", names[..MOST].join(", ")),
+        _ => names.join(", "),
+    }
+}
+
 impl From<simseg::Error> for Failure {
     fn from(error: simseg::Error) -> Self {
         match error {

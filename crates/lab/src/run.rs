@@ -1,7 +1,7 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
-//! Reading order: this file (the sweep), [`plan`] (what is to be done; [`said`] says it), [`unit`] (one training and what is judged on
-//! it), [`corpora`] (what it reads).
+//! Reading order: this file (the sweep), [`plan`] (what is to be done; `said` says it), `unit` (one training and what is judged on
+//! it), `corpora` (what it reads).
 
 pub mod plan;
 mod said;
@@ -185,7 +185,7 @@ fn failed(results: &Results) -> Outcome {
         return Ok(());
     }
     let names: Vec<String> = failed.iter().map(|row| format!("{} (seed {})", row.variant, row.seed)).collect();
-    let listed = crate::commands::import::listed(&names);
+    let listed = crate::failure::listed(&names);
     Err(Failure::Check(format!("{} of {} rows failed: {listed}", failed.len(), results.rows.len())))
 }
 

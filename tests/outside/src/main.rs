@@ -10,6 +10,7 @@ mod threshold;
 
 use simseg::{Extension, Registry};
 use simseg_lab::results::provenance::Provenance;
+use simseg_lab::run::plan::Wanted;
 use simseg_lab::run::{Earlier, Options, run};
 use simseg_tensor::{Autodiff, Tensor};
 use simseg_testkit::NaiveTensor;
@@ -35,7 +36,9 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["naive", file, out] => {
             let provenance = Provenance::here("cpu", "cpu");
-            let options = Options { out: Some(out.into()), seeds: 1, earlier: Earlier::Keep, provenance };
+            let wanted = Wanted { seeds: vec![0], ..Wanted::default() };
+            let (out, earlier) = (Some(out.into()), Earlier::Keep);
+            let options = Options { out, wanted, jobs: 1, plan: false, earlier, provenance };
             match run::<Autodiff<NaiveTensor>>(file.as_ref(), &[], &options, &Mine, &()) {
                 Ok(_) => ExitCode::SUCCESS,
                 Err(failure) => {

@@ -169,7 +169,7 @@ impl Occurring {
             );
         }
         if !missing.is_empty() {
-            let listed = crate::commands::import::listed(&missing);
+            let listed = crate::failure::listed(&missing);
             notes.push(format!("note: never in the label maps, so its IoU is 0 or none: {listed}"));
         }
         notes

@@ -108,7 +108,7 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
         count if count == images.len() => Err(Failure::input("images", "none of them could be read")),
         count => {
             let names: Vec<String> = failed.iter().map(|image| image.display().to_string()).collect();
-            let (all, listed) = (images.len(), crate::commands::import::listed(&names));
+            let (all, listed) = (images.len(), crate::failure::listed(&names));
             Err(Failure::Check(format!("{count} of {all} images failed: {listed}")))
         }
     }

@@ -9,7 +9,7 @@
 //! makes the variants `from`, `only-KEY` for every setting that differs, and `upto-KEY` with all settings up to that one; the last is
 //! `to`.
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use serde::Deserialize;
 use simseg::{Recipe, Registry};
 use simseg_tensor::Tensor;
@@ -46,14 +46,14 @@ impl Ladder {
     pub fn rungs<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Vec<Rung>> {
         let table = |name: &str| -> Outcome<Table> {
             let recipe = Recipe::load(name, "", &[], registry)?.resolved(registry)?;
-            Ok(Table::try_from(recipe).map_err(|error| crate::failure::Failure::input("ladder", error))?)
+            Table::try_from(recipe).map_err(|error| Failure::input("ladder", error))
         };
         let (from, to) = (table(&self.from)?, table(&self.to)?);
         let mut keys = vec![];
         differing(&from, &to, "", &mut keys);
         if let Some(unknown) = self.order.iter().find(|key| !keys.contains(key)) {
             let text = format!("`{unknown}` is the same in both, or unknown (differing: {})", keys.join(", "));
-            return Err(crate::failure::Failure::input("ladder.order", text));
+            return Err(Failure::input("ladder.order", text));
         }
         let mut order = self.order.clone();
         order.extend(keys.into_iter().filter(|key| !self.order.contains(key)));

@@ -14,7 +14,7 @@
 //! Variants are written down one by one, or come of [`axes`] or of a [`ladder`] between two recipes; `base = "other.toml"` takes
 //! over the settings of another file, `[segmentation] recipe = "paper"` those of a recipe.
 //!
-//! Reading order: [`settings`] (one variant), this file (all of them), [`mod@file`] (its text), [`axes`], [`ladder`], [`expect`].
+//! Reading order: [`settings`] (one variant), this file (all of them), `file` (its text), [`axes`], [`ladder`], [`expect`].
 
 pub mod seeds;
 pub mod sources;

@@ -1,6 +1,6 @@
 //! What became of some pictures: variants that were judged on the same ones side by side, others in a gallery of their own.
 //!
-//! Pictures of a run stand in the page as they are while they take no more than [`BUDGET`] together; else they are made smaller, and
+//! Pictures of a run stand in the page as they are while they take no more than `BUDGET` together; else they are made smaller, and
 //! those that still do not fit stay in the folders of their runs.
 
 use super::thumbnail::{self, Image};

@@ -221,12 +221,3 @@ impl std::fmt::Display for Tower {
         write!(f, "{}, {} channels, {} layers, {} heads", self.family, self.width, self.depth, self.heads)
     }
 }
-
-/// A list of names that stays readable.
-pub(crate) fn listed(names: &[String]) -> String {
-    const MOST: usize = 20;
-    match names.len().checked_sub(MOST) {
-        Some(more @ 1..) => format!("{} and {more} more", names[..MOST].join(", ")),
-        _ => names.join(", "),
-    }
-}

@@ -2,7 +2,7 @@
 
 use super::dialect::{Dialect, Source};
 use super::shapes::Files;
-use super::{Found, Options, listed};
+use super::{Found, Options};
 use crate::failure::{Failure, Outcome};
 use simseg_data::checkpoint::Stored;
 use simseg_tensor::Parameter;
@@ -71,7 +71,7 @@ impl Plan {
         let faults: Vec<String> = faults
             .iter()
             .filter(|(_, names)| !names.is_empty())
-            .map(|(what, names)| format!("{} {what}: {}", names.len(), listed(names)))
+            .map(|(what, names)| format!("{} {what}: {}", names.len(), crate::failure::listed(names)))
             .collect();
         if !faults.is_empty() {
             return Err(files.problem(format!("not a whole {dialect} checkpoint; {}", faults.join("; "))));
