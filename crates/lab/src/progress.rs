@@ -44,11 +44,6 @@ impl Steps {
         self.spoke.set(Some(Instant::now()));
     }
 
-    /// One step further, with the loss after it.
-    pub fn step(&self, loss: f64) {
-        self.to(self.bar.position() + 1, Some(loss));
-    }
-
     /// At a position.
     pub fn to(&self, position: u64, loss: Option<f64>) {
         self.bar.set_position(position);

@@ -54,8 +54,8 @@ fn experiment(folder: &Path) -> PathBuf {
     file
 }
 
-/// What does not tell the time: the trained weights and the figures.
-const SAME: &str = "for run in \"$A\"/*-seed*; do cmp \"$run/model/model.safetensors\" \"$B/$(basename \"$run\")/model/model.safetensors\"; done";
+/// The same trained weights as a run that was never stopped.
+const SAME: &str = "for run in \"$A\"/*-seed*; do cmp \"$run/model/model.safetensors\" \"$B/$(basename \"$run\")/model/model.safetensors\" || exit 97; done";
 
 #[test]
 fn a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_space() {
@@ -73,7 +73,7 @@ fn a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_space() {
     for size in [0, 8, 16, 40, 100, 200, 400, 600, 900, 1300, 2000, 8000] {
         let line = format!(
             "{run} >/dev/null 2>'{0}/said'; code=$?; cat '{0}/said' | grep -v '^\\(→\\|Does\\|note:\\)' >&2; \
-             mount -o remount,size=64m '{1}' && {run} >/dev/null 2>&1 && A='{2}' && B='{3}' && {SAME} && \
+             mount -o remount,size=64m '{1}' && {run} >/dev/null 2>&1 || exit 98; A='{2}'; B='{3}'; {SAME}; \
              find '{3}' -name '.simseg-*' | grep . && exit 99; exit $code",
             folder.path().display(),
             disk.display(),
@@ -86,9 +86,9 @@ fn a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_space() {
             Some(3) => {
                 full += 1;
                 assert!(said.contains("No space left") && !said.contains("panicked"), "{size}k: {said}");
-                assert!(!said.contains("differ"), "{size}k: {said}");
             }
-            code => assert_eq!((code, said.contains("differ")), (Some(0), false), "{size}k: {said}"),
+            // 97: other weights; 98: it does not go on; 99: something is left behind.
+            code => assert_eq!(code, Some(0), "{size}k: {said}"),
         }
     }
     assert!(full >= 6, "only {full} of the disks were too small");
