@@ -120,7 +120,12 @@ mod written {
         );
         assert!(!page.contains("<code>aligner.text_k</code>"));
         let csv = std::fs::read_to_string(folder.path().join("table.csv")).unwrap();
-        assert!(csv.starts_with("variant,mIoU,pixel accuracy,") && csv.contains("\r\nk2,0.300,0.700,"), "{csv}");
+        let written = csv.lines().filter(|line| !line.starts_with('#'));
+        let mut lines = written.map(|line| line.split(',').collect::<Vec<_>>());
+        let headings = lines.next().unwrap();
+        let miou = headings.iter().position(|heading| *heading == "miou").unwrap();
+        let k2 = lines.find(|line| line[0] == "k2").unwrap();
+        assert!((k2[miou].parse::<f64>().unwrap() - 0.3).abs() < 1e-12, "{csv}");
         let markdown = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
         assert!(markdown.contains("| k3 | 0.400 | 0.700 |") && markdown.contains("- ✗ `k1.miou >= 0.9"), "{markdown}");
     }
@@ -162,7 +167,7 @@ mod written {
         assert_eq!(page.matches("<td class=\"failed\"").count(), 1);
         assert!(!page.contains("<not>"));
         let csv = std::fs::read_to_string(folder.path().join("table.csv")).unwrap();
-        assert!(csv.contains("k3,failed: loss <not> finite,"), "{csv}");
+        assert!(csv.contains("loss <not> finite"), "{csv}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub fn write<T: Tensor>(experiment: &Experiment, results: &Results, registry: &R
     let answers = answers_to(&experiment.expect, results, Some(&Runs::new(out, results, registry)));
     let page = page::render(experiment, results, &table, &answers, registry, out)?;
     atomic::write(&out.join("report.html"), page.as_bytes())?;
-    atomic::write(&out.join("report.md"), export::markdown(experiment, results, &table, &answers).as_bytes())?;
-    Ok(atomic::write(&out.join("table.csv"), export::csv(results, &table).as_bytes())?)
+    let sheet = table::sheet(experiment, results, registry)?;
+    let markdown = export::markdown(experiment, results, &sheet, &answers)?;
+    atomic::write(&out.join("report.md"), markdown.as_bytes())?;
+    Ok(atomic::write(&out.join("table.csv"), sheet.write(table::sheet::Format::Csv)?.as_bytes())?)
 }
