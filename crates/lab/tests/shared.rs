@@ -3,7 +3,7 @@
 #[path = "common/program.rs"]
 mod program;
 
-use program::{ok, simseg, text};
+use program::{ok, refused, simseg, text};
 use serde_json::Value;
 use std::path::Path;
 
@@ -35,6 +35,8 @@ fn together_as_alone() {
     let head = head.replace("[evaluation]\n", &format!("[evaluation]\n{metrics}"));
     std::fs::write(&file, format!("{head}{variants}")).unwrap();
     let all = folder.path().join("all");
+    let line = refused(&simseg(&["run", text(&file), "--out", text(&all), "--only", "lwo"]));
+    assert!(line.contains("no variant fits `lwo`") && line.contains("per-pixel") && !all.exists(), "{line}");
     ok(&simseg(&["run", text(&file), "--out", text(&all)]));
     let together = rows(&all);
     assert_eq!(together.len(), VARIANTS.len());
