@@ -38,6 +38,8 @@ pub struct Options {
     pub jobs: usize,
     /// Print what would be done, and do nothing.
     pub plan: bool,
+    /// The short version of the experiment.
+    pub quick: bool,
     /// What happens to an earlier run in the same folder.
     pub earlier: Earlier,
     /// Where the numbers come from.
@@ -64,7 +66,8 @@ pub fn run<D: Differentiable>(
 ) -> Outcome<Results> {
     let registries =
         Registries::<D> { training: Registry::with(extension), judging: Arc::new(Registry::with(extension)) };
-    let experiment = Experiment::load(file, changes, &registries.training)?;
+    let load = if options.quick { Experiment::load_quick } else { Experiment::load };
+    let experiment = load(file, changes, &registries.training)?;
     options.wanted.check(&experiment)?;
     // Sources that are not there are known before anything is computed.
     for Variant { settings, name, .. } in &experiment.variants {

@@ -37,6 +37,9 @@ pub struct Options {
     /// Say what would be trained and judged, and do nothing.
     #[arg(long)]
     pub plan: bool,
+    /// The short version: the smaller settings of the file's [quick] section, results in runs/NAME-quick, nothing expected.
+    #[arg(long)]
+    pub quick: bool,
     /// Go on where an earlier run in DIR stopped; finished runs are not repeated.
     #[arg(long)]
     pub resume: bool,
@@ -66,7 +69,7 @@ pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, dev
     let (out, plan) = (options.out.clone(), options.plan);
     let [backend, of, precision] = options.backend.names();
     let provenance = Provenance::here(&backend, &of).in_precision(&precision);
-    let how = experiment::Options { out, wanted, jobs: options.jobs, plan, earlier, provenance };
+    let how = experiment::Options { out, wanted, jobs: options.jobs, plan, quick: options.quick, earlier, provenance };
     experiment::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
 }
 

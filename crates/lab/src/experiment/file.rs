@@ -38,6 +38,8 @@ pub(super) struct Header {
 const HEADER: [&str; 9] =
     ["name", "question", "expect", "variants", "baseline", "axes", "combine", "exclude", "ladder"];
 pub(super) const SECTIONS: [&str; 7] = ["model", "aligner", "loss", "training", "evaluation", "segmentation", "seeds"];
+/// Settings of the short version of an experiment, laid on the sections, below those of variants.
+pub(super) const QUICK: &str = "quick";
 /// How many files may stand on each other's settings.
 pub(super) const BASES: usize = 8;
 
@@ -178,7 +180,7 @@ pub(super) fn unknown_section(unknown: &str) -> String {
     if unknown == "world" {
         return "section `world` is now the fields of `data`: [training] data = { kind = \"scenes\", count = …, bias = … }".into();
     }
-    let known = HEADER.into_iter().chain(["base"]).chain(SECTIONS);
+    let known = HEADER.into_iter().chain(["base", QUICK]).chain(SECTIONS);
     let hint = reading::nearest(unknown, known.clone()).map(|key| format!("; did you mean `{key}`?"));
     format!("unknown key `{unknown}`{} (known: {})", hint.unwrap_or_default(), known.collect::<Vec<_>>().join(", "))
 }

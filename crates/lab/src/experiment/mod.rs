@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Variants are written down one by one, or come of [`axes`] or of a [`ladder`] between two recipes; `base = "other.toml"` takes
-//! over the settings of another file, `[segmentation] recipe = "paper"` those of a recipe.
+//! over the settings of another file, `[segmentation] recipe = "paper"` those of a recipe. `[quick]` holds what is smaller in the short
+//! version of the experiment (`simseg run FILE --quick`).
 //!
 //! Reading order: [`settings`] (one variant), this file (all of them), `file` (its text), [`axes`], [`ladder`], [`expect`].
 
@@ -27,7 +28,7 @@ pub mod expect;
 use crate::failure::{Failure, Outcome};
 use axes::Combine;
 use expect::Expectation;
-use file::{BASES, Differences, Header, SECTIONS, apart, lay, read, unknown_section};
+use file::{BASES, Differences, Header, QUICK, SECTIONS, apart, lay, read, unknown_section};
 pub use seeds::Seeds;
 pub use settings::{Evaluation, Init, Settings, Training};
 use simseg::Registry;
@@ -73,12 +74,44 @@ impl Experiment {
         Self::parse(path, &reading::read_text(path)?, overrides, registry)
     }
 
-    /// The same from text; `path` is only for messages.
+    /// The short version of a file: its section `[quick]` laid on its settings, `-quick` after its name, nothing expected, because what
+    /// is expected is said of the full length.
+    ///
+    /// # Errors
+    /// One line that names the file and the key; if it has no such section.
+    pub fn load_quick<T: Tensor>(path: &Path, overrides: &[String], registry: &Registry<T>) -> Outcome<Self> {
+        let read = Self::read(path, &reading::read_text(path)?, true, overrides, registry)?;
+        Ok(Self { name: format!("{}-quick", read.name), expect: vec![], ..read })
+    }
+
+    /// The same as [`load`](Self::load) from text; `path` is only for messages.
     ///
     /// # Errors
     /// One line that names the file and the key.
     pub fn parse<T: Tensor>(path: &Path, text: &str, overrides: &[String], registry: &Registry<T>) -> Outcome<Self> {
-        let (header, sections) = read(path, text, BASES)?;
+        Self::read(path, text, false, overrides, registry)
+    }
+
+    fn read<T: Tensor>(
+        path: &Path,
+        text: &str,
+        quick: bool,
+        overrides: &[String],
+        registry: &Registry<T>,
+    ) -> Outcome<Self> {
+        let (header, mut sections) = read(path, text, BASES)?;
+        let shorter = match (sections.remove(QUICK), quick) {
+            (Some(Value::Table(shorter)), _) => shorter,
+            (Some(other), _) => return Err(Failure::file(path, format!("quick: expected a table, found {other}"))),
+            (None, true) => return Err(Failure::file(path, "has no [quick] section, which --quick asks for")),
+            (None, false) => Table::new(),
+        };
+        if let Some(unknown) = shorter.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
+            return Err(Failure::file(path, format!("quick: {}", unknown_section(unknown))));
+        }
+        if quick {
+            reading::merge(&mut sections, &shorter);
+        }
         if let Some(unknown) = sections.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
             return Err(Failure::file(path, unknown_section(unknown)));
         }
@@ -180,7 +213,7 @@ mod tests {
             ("[training]", "[trainig]", "did you mean `training`?"),
             ("[training]", "[world]\n[training]", "training"),
             ("steps =", "stpes =", "did you mean `steps`?"),
-            ("batch = ", "batch = \"x\" # ", "training.batch"),
+            ("\nbatch = ", "\nbatch = \"x\" # ", "training.batch"),
             ("image_k = 3", "image_k = 65", "aligner.image_k"),
             ("kind = \"loda\"", "kind = \"lodda\"", "did you mean `loda`?"),
             ("patch = 8", "patch = 7", "model.image.image_size"),
@@ -193,6 +226,32 @@ mod tests {
             let error = fails(&GOOD.replace(from, to));
             assert!(error.contains(needle), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn the_short_version_lies_below_variants_and_expects_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.toml");
+        let registry = Registry::<CpuTensor<f32>>::built_in();
+        let quick = "[quick.training]\nsteps = 7\nbatch = 32\n";
+        let variant = "[variants.long]\naligner = { kind = \"dense\" }\ntraining = { steps = 9 }\n";
+        let (head, rest) = GOOD.split_once("[quick]").unwrap();
+        let (_, variants) = rest.split_once("[variants").unwrap();
+        let text = &format!("{head}[variants{variants}");
+        std::fs::write(&file, format!("{text}\n{quick}\n{variant}")).unwrap();
+        let full = Experiment::load(&file, &[], &registry).unwrap();
+        let short = Experiment::load_quick(&file, &["training.batch=16".into()], &registry).unwrap();
+        assert_eq!((short.name.as_str(), short.expect.len()), ("alignment-quick", 0));
+        assert_eq!(full.expect.len(), Experiment::parse(&file, text, &[], &registry).unwrap().expect.len());
+        let steps = |experiment: &Experiment| -> Vec<(u64, usize)> {
+            experiment.variants.iter().map(|v| (v.settings.training.steps, v.settings.training.batch)).collect()
+        };
+        assert_eq!(steps(&short), [(7, 16), (7, 16), (7, 16), (9, 16)]);
+        assert_eq!(steps(&full)[..3], [(500, 128); 3]);
+        std::fs::write(&file, text).unwrap();
+        assert!(Experiment::load_quick(&file, &[], &registry).unwrap_err().to_string().contains("no [quick] section"));
+        std::fs::write(&file, format!("{text}\n[quick.trainign]\nsteps = 1\n")).unwrap();
+        assert!(Experiment::load(&file, &[], &registry).unwrap_err().to_string().contains("did you mean `training`?"));
     }
 
     #[test]
