@@ -89,7 +89,7 @@ impl Probe {
 pub struct Answer {
     /// The question.
     pub probe: Probe,
-    /// Images that it was asked of.
+    /// Images that it was asked of; of word swap the captions.
     pub images: usize,
     /// Figures by name.
     pub figures: BTreeMap<String, f64>,
