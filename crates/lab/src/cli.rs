@@ -4,7 +4,7 @@
 
 use crate::backend::on;
 use crate::commands::{
-    calibrate, compare, convert, evaluate, explain, import, merge, parity, recipe, retrieve, run, runs, scenes,
+    calibrate, compare, convert, evaluate, explain, import, merge, parity, probe, recipe, retrieve, run, runs, scenes,
 };
 use crate::commands::{segment, verify};
 use crate::failure::{Failure, Outcome};
@@ -60,6 +60,11 @@ enum Command {
     Calibrate(calibrate::Options),
     /// Rank captions for images and images for captions: R@1, R@5, R@10.
     Retrieve(retrieve::Options),
+    /// Ask what a model relies on: captions with other objects and contexts, maps of patches, retrieval.
+    ///
+    /// On drawn scenes (--scenes N), or on pictures with captions of your own and lists of the words in them that name objects and
+    /// contexts. Prints a table; --out leaves probes.json and a page with maps.
+    Probe(probe::Options),
     /// Write the label maps of a data set that comes without: context (from trainval_merged.json) or coco-object.
     Convert(convert::Options),
     /// Turn a published checkpoint into a model directory; every tensor is accounted for.
@@ -153,6 +158,10 @@ fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
         Command::Retrieve(options) => {
             let backend = options.backend.open()?;
             on!(backend, |device| retrieve::retrieve::<T>(&options, extension, device).map(|_| ()))
+        }
+        Command::Probe(options) => {
+            let backend = options.backend.open()?;
+            on!(backend, |device| probe::probe::<T>(&options, extension, device))
         }
         // Figures come from observations alone: nothing is computed that depends on a backend.
         Command::Runs(options) => runs::runs(&options),

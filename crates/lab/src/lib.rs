@@ -8,6 +8,7 @@
 //! | [`output`] | what is said, and where files may go |
 //! | [`progress`] | bars and lines for people |
 //! | [`statistics`] | how sure a figure is |
+//! | [`probes`] | what a model relies on |
 //! | [`experiment`] | the file: settings, variants, expectations |
 //! | [`backend`] | what computes |
 //! | [`training`] | one training run, resumable |
@@ -24,6 +25,7 @@ pub mod failure;
 pub mod output;
 pub mod progress;
 pub mod statistics;
+pub mod probes;
 pub mod experiment;
 pub mod backend;
 pub mod training;

@@ -208,6 +208,9 @@ fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registri
         let dataset = data.open_dataset(source, settings.seeds.test);
         dataset.map_err(|error| Failure::from(error).of_data(format!("evaluation.{prefix}").trim_end_matches('.')))?;
     }
+    if let Some(probes) = &settings.probes {
+        crate::probes::watch::open(probes, &registries.judging)?;
+    }
     start::check(settings, &registries.training)
 }
 

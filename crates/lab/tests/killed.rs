@@ -127,6 +127,7 @@ fn a_run() {
         .replace("count = 200,", "count = 8,")
         .replace("batch = 64", "batch = 8\ncheckpoint_every = 3")
         .replace("steps = 170", "steps = 20");
+    let toml = toml + "\n[probes]\nevery = 2\nimages = 4\n";
     std::fs::write(at("e.toml"), toml).unwrap();
     let (file, one, other) = (at("e.toml"), at("one"), at("other"));
     let time = whole(&["run", text(&file), "--out", text(&one)]);

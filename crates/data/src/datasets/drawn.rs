@@ -1,7 +1,7 @@
 //! The small world as a source of pairs and of label maps: the first scenes of a seed, drawn when they are asked for.
 
 use super::{Dataset, Item};
-use crate::pairs::{Pair, Pairs};
+use crate::pairs::{NamedWords, Pair, Pairs};
 use crate::picture::{Labels, Picture};
 use crate::source::{DataRegistry, Seed};
 use crate::{Error, Result, SceneConfig, World};
@@ -112,6 +112,10 @@ impl Dataset for Drawn {
     fn caption(&self, index: usize) -> Result<Option<String>> {
         Ok(Some(self.world.composition(self.within(index)?).caption))
     }
+
+    fn named_words(&self) -> Option<NamedWords> {
+        Some(World::named_words())
+    }
 }
 
 impl Pairs for Drawn {
@@ -131,6 +135,10 @@ impl Pairs for Drawn {
 
     fn words(&self) -> Option<Vec<String>> {
         Some(super::owned(&World::words()))
+    }
+
+    fn named_words(&self) -> Option<NamedWords> {
+        Some(World::named_words())
     }
 }
 

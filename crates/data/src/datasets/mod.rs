@@ -31,6 +31,7 @@ pub use files::{Files, pictures};
 pub use values::Values;
 
 use crate::Result;
+use crate::pairs::NamedWords;
 use crate::picture::{Labels, Picture};
 use crate::source::DataRegistry;
 
@@ -85,6 +86,11 @@ pub trait Dataset: Send + Sync {
     fn caption(&self, index: usize) -> Result<Option<String>> {
         let _ = index;
         Ok(None)
+    }
+
+    /// Which words of its captions name objects and which contexts, if the source knows.
+    fn named_words(&self) -> Option<NamedWords> {
+        None
     }
 
     /// Whether there is nothing in it.

@@ -20,6 +20,15 @@ pub struct Pair {
     pub caption: String,
 }
 
+/// Words of captions by what they name: what a probe swaps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamedWords {
+    /// Names of objects, the things that a picture is of.
+    pub objects: Vec<String>,
+    /// Names of contexts, the surroundings.
+    pub contexts: Vec<String>,
+}
+
 /// Image-caption pairs with random access. A pair is read (or drawn) when it is asked for, and not kept.
 pub trait Pairs: Send + Sync {
     /// Number of pairs.
@@ -41,6 +50,11 @@ pub trait Pairs: Send + Sync {
 
     /// Every word that a caption can hold, if there is an end of them.
     fn words(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Which words of its captions name objects and which contexts, if the source knows.
+    fn named_words(&self) -> Option<NamedWords> {
         None
     }
 

@@ -14,6 +14,7 @@ pub mod captions;
 #[cfg(feature = "fs")]
 pub mod export;
 
+use crate::pairs::NamedWords;
 use crate::{Error, Picture, Result};
 use objects::Colour;
 use rayon::prelude::*;
@@ -170,6 +171,12 @@ impl World {
     /// Every word that a caption can hold.
     pub fn words() -> Vec<&'static str> {
         captions::words()
+    }
+
+    /// Which of them name objects and which contexts.
+    pub fn named_words() -> NamedWords {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        NamedWords { objects: owned(&objects::NAMES), contexts: owned(&contexts::NAMES) }
     }
 
     /// Scene `index`.

@@ -29,6 +29,13 @@ pub fn help<T: Tensor>(registry: &Registry<T>) -> String {
             let _ = writeln!(text, "    {:<20} {} ({})", figure.name, figure.about, figure.unit);
         }
     }
+    text.push_str("\nProbes ([probes] what = […], every = so many steps) and their figures, likewise:\n");
+    for probe in crate::probes::Probe::ALL {
+        let _ = writeln!(text, "  {:<14} {}", probe.name(), probe.about());
+        for figure in probe.figures() {
+            let _ = writeln!(text, "    {:<20} {} ({})", figure.name, figure.about, figure.unit);
+        }
+    }
     text
 }
 

@@ -15,6 +15,7 @@ pub mod explain;
 pub mod evaluate;
 pub mod calibrate;
 pub mod retrieve;
+pub mod probe;
 pub mod convert;
 pub mod import;
 pub mod parity;

@@ -7,9 +7,9 @@
 use super::shared::ExifArg;
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
+use crate::probes::retrieval::{Recall, both_ways};
 use crate::progress::Steps;
 use clap::Args;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use simseg::recipe::{Fit, Input};
 use simseg::{Extension, Loaded, Model, Picture, Recipe, Registry};
@@ -50,20 +50,6 @@ pub struct Options {
     pub backend: BackendArgs,
 }
 
-/// Recall at 1, 5 and 10, shares.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Recall {
-    /// At the first place.
-    #[serde(rename = "r@1")]
-    pub at_1: f64,
-    /// Among the first five.
-    #[serde(rename = "r@5")]
-    pub at_5: f64,
-    /// Among the first ten.
-    #[serde(rename = "r@10")]
-    pub at_10: f64,
-}
-
 /// `FILE.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -77,39 +63,6 @@ pub struct Report {
     pub captions: usize,
     /// Seconds in all.
     pub seconds: f64,
-}
-
-/// Recall out of places in a ranking, the first of which is 0.
-fn recall(places: &[usize]) -> Recall {
-    let share = |k: usize| places.iter().filter(|&&place| place < k).count() as f64 / places.len().max(1) as f64;
-    Recall { at_1: share(1), at_5: share(5), at_10: share(10) }
-}
-
-/// Both recalls: unit embeddings `images [n·d]` and `texts [m·d]`, and the image of each text. The lower index goes first on
-/// a tie.
-pub fn both_ways(images: &[f32], texts: &[f32], image_of: &[usize], d: usize) -> (Recall, Recall) {
-    let similarity = |image: usize, text: usize| -> f64 {
-        let (f, g) = (&images[image * d..][..d], &texts[text * d..][..d]);
-        f.iter().zip(g).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    let (n, m) = (images.len() / d, texts.len() / d);
-    let place = |own: usize, scores: &[f64]| {
-        let better = |&(i, &score): &(usize, &f64)| score > scores[own] || (score == scores[own] && i < own);
-        scores.iter().enumerate().filter(better).count()
-    };
-    let mut texts_of = vec![vec![]; n];
-    image_of.iter().enumerate().for_each(|(text, &image)| texts_of[image].push(text));
-    let from_image = |image: usize| {
-        let scores: Vec<f64> = (0..m).map(|text| similarity(image, text)).collect();
-        texts_of[image].iter().map(|&text| place(text, &scores)).min()
-    };
-    let from_text = |text: usize| {
-        let scores: Vec<f64> = (0..n).map(|image| similarity(image, text)).collect();
-        place(image_of[text], &scores)
-    };
-    let image_to_text: Vec<usize> = (0..n).into_par_iter().filter_map(from_image).collect();
-    let text_to_image: Vec<usize> = (0..m).into_par_iter().map(from_text).collect();
-    (recall(&image_to_text), recall(&text_to_image))
 }
 
 /// Ranks all captions and images of a file against each other.
@@ -179,21 +132,4 @@ pub fn retrieve<T: Tensor>(options: &Options, extension: &impl Extension, device
     }
     crate::output::say!("→ {}", options.out.display());
     Ok(report)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recall_by_hand() {
-        // Two images, three captions; captions 0 and 1 belong to image 0.
-        let images = [1.0, 0.0, 0.0, 1.0];
-        let texts = [0.0, 1.0, 1.0, 0.0, 0.6, 0.8];
-        let (image_to_text, text_to_image) = both_ways(&images, &texts, &[0, 0, 1], 2);
-        // Image 0 finds its caption 1 first; image 1 finds caption 0, which is not its own, before its caption 2.
-        assert_eq!((image_to_text.at_1, image_to_text.at_5), (0.5, 1.0));
-        // Caption 0 looks like image 1; captions 1 and 2 find their own.
-        assert_eq!((text_to_image.at_1, text_to_image.at_5), (2.0 / 3.0, 1.0));
-    }
 }

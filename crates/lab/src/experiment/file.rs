@@ -37,7 +37,8 @@ pub(super) struct Header {
 /// What tells one file from another; all else is settings, and what `base` takes over.
 const HEADER: [&str; 9] =
     ["name", "question", "expect", "variants", "baseline", "axes", "combine", "exclude", "ladder"];
-pub(super) const SECTIONS: [&str; 7] = ["model", "aligner", "loss", "training", "evaluation", "segmentation", "seeds"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["model", "aligner", "loss", "training", "evaluation", "segmentation", "seeds", "probes"];
 /// Settings of the short version of an experiment, laid on the sections, below those of variants.
 pub(super) const QUICK: &str = "quick";
 /// How many files may stand on each other's settings.

@@ -155,7 +155,7 @@ impl Experiment {
             ));
         }
         let figures = |variant: &Variant| -> Outcome<(String, Vec<String>)> {
-            let figures = variant.settings.evaluation.figures(registry)?;
+            let figures = variant.settings.figures(registry)?;
             Ok((variant.name.clone(), figures.into_iter().map(|(name, _)| name).collect()))
         };
         let known = variants.iter().map(figures).collect::<Outcome<Vec<_>>>()?;

@@ -1,11 +1,12 @@
 //! Everything that decides the outcome of one run, besides its seed.
 //!
 //! Sections: `[model]`, `[aligner]`, `[loss]` (what is trained), `[training]` (on what, and how), `[evaluation]` (on what it is
-//! judged), `[segmentation]` (a recipe). Each algorithm is chosen by `kind`.
+//! judged), `[segmentation]` (a recipe), and, if wanted, `[probes]` (what is asked meanwhile). Each algorithm is chosen by `kind`.
 
 use super::seeds::Seeds;
 use super::sources::{NamedSource, Sources};
 use crate::failure::{Failure, Outcome};
+use crate::probes::Probes;
 use serde::{Deserialize, Serialize};
 use simseg::{Choice, ModelDescription, Recipe, Registry};
 use simseg_data::Source;
@@ -34,6 +35,9 @@ pub struct Settings {
     /// Random seeds that do not follow the run's.
     #[serde(default)]
     pub seeds: Seeds,
+    /// What a model is asked while it trains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
 }
 
 /// How the model learns.
@@ -152,9 +156,24 @@ impl Settings {
                 .map_err(Failure::from)
                 .map_err(|e| e.within("segmentation."))?,
             seeds: self.seeds,
+            probes: None,
         };
+        let evaluated = resolved.evaluation.data.list().first().map(|(_, source)| (*source).clone());
+        let probes = self.probes.as_ref().map(|probes| probes.resolved(evaluated.as_ref(), &registry.data));
+        let resolved = Self { probes: probes.transpose()?, ..resolved };
         resolved.check(registry)?;
         Ok(resolved)
+    }
+
+    /// What its metrics and probes measure, under the names that `results.json` has for them.
+    ///
+    /// # Errors
+    /// If a metric is unknown.
+    pub fn figures<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Vec<(String, &'static Figure)>> {
+        let mut figures = self.evaluation.figures(registry)?;
+        let probes = self.probes.iter().flat_map(|probes| &probes.what).flat_map(|probe| probe.figures());
+        figures.extend(probes.map(|figure| (figure.name.to_owned(), figure)));
+        Ok(figures)
     }
 
     fn check<T: Tensor>(&self, registry: &Registry<T>) -> Outcome {
@@ -238,11 +257,15 @@ impl Settings {
             aligner: Choice,
             loss: &'a Choice,
             training: &'a Training,
+            // Left out where there are none: a training without probes is called as it was before there were any.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            probes: Option<&'a Probes>,
         }
         let aligner = self.aligner.without(registry.model.aligners.build(&self.aligner)?.evaluation_keys());
         let seeds = [self.seeds.weights(seed), self.seeds.data(seed), self.seeds.order(seed)];
         let training = Training { checkpoint_every: 1, ..self.training.clone() };
-        let trained = Trained { seeds, model: &self.model, aligner, loss: &self.loss, training: &training };
+        let (model, loss, probes) = (&self.model, &self.loss, self.probes.as_ref());
+        let trained = Trained { seeds, model, aligner, loss, training: &training, probes };
         toml::to_string_pretty(&trained).map_err(|error| Failure::input("settings", error))
     }
 

@@ -18,11 +18,14 @@ use sheet::{Cell, Column, Sheet};
 use simseg::Registry;
 use simseg_tensor::Tensor;
 
-/// The columns: every figure of every variant once, in the order in which metrics declare them.
+/// The columns: every figure of every variant once, in the order in which metrics declare them; of probes the main ones.
 fn columns<T: Tensor>(experiment: &Experiment, registry: &Registry<T>) -> Outcome<Vec<Column>> {
     let mut columns: Vec<Column> = vec![];
     for variant in &experiment.variants {
-        for (key, figure) in variant.settings.evaluation.figures(registry)? {
+        let probed =
+            variant.settings.probes.iter().flat_map(|probes| &probes.what).flat_map(|probe| probe.main_figures());
+        let probed = probed.map(|figure| (figure.name.to_owned(), figure));
+        for (key, figure) in variant.settings.evaluation.figures(registry)?.into_iter().chain(probed) {
             if columns.iter().all(|column| column.key != key) {
                 // The name of a data set stands before the heading, as before the key.
                 let prefix = key.strip_suffix(figure.name).unwrap_or_default();

@@ -5,6 +5,7 @@ use super::{Results, folder};
 use crate::experiment::expect::Figure;
 use crate::experiment::expect::surely::Drawn;
 use crate::failure::Outcome;
+use crate::probes::log as probes;
 use crate::statistics::bootstrap::Replicates;
 use simseg::Registry;
 use simseg_tensor::Tensor;
@@ -52,7 +53,12 @@ impl<'a, T: Tensor> Runs<'a, T> {
         }
         let path = self.folder(variant, seed).join(images::NAME);
         let images = Images::read(&path)?;
-        let judged = images.judge(self.registry).map_err(|failure| failure.within(format!("{}: ", path.display())))?;
+        let judged = images.judge(self.registry);
+        let mut judged = judged.map_err(|failure| failure.within(format!("{}: ", path.display())))?;
+        // What probes said of the trained model; of a figure that the evaluation has too, its own counts.
+        for (name, value) in probes::finals(&path.with_file_name(probes::NAME))? {
+            judged.metrics.entry(name).or_insert(value);
+        }
         let run = Rc::new(Run { images, judged });
         self.read.borrow_mut().insert(key, run.clone());
         Ok(run)

@@ -1,7 +1,7 @@
 //! The folder of an experiment and those of its runs.
 //!
-//! One folder per training, `DIR/trainings/<hash>/`, with `config.toml`, `metrics.jsonl`, `state.safetensors` (to resume) and, once it
-//! is finished, `model/` and `training.json`; and one per run, `DIR/<variant>-seed<k>/`, with `config.toml` (resolved), the log and
+//! One folder per training, `DIR/trainings/<hash>/`, with `config.toml`, `metrics.jsonl`, `probes.jsonl` if it was asked anything,
+//! `state.safetensors` (to resume) and, once it is finished, `model/` and `training.json`; and one per run, `DIR/<variant>-seed<k>/`, with `config.toml` (resolved), the log and
 //! model of its training (one file under two names where the file system can), `pictures/` and, once it is finished,
 //! `result.json`: a run that has one is not repeated.
 

@@ -1,6 +1,6 @@
 //! What a run reads from disk, by content: it goes on only with the same captions, images and weights.
 //!
-//! Paths are those under `training.data`, `training.init` and `evaluation.data`; a folder stands for all files below it.
+//! Paths are those under `training.data`, `training.init`, `evaluation.data` and `probes.data`; a folder stands for all files below it.
 
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
@@ -20,7 +20,7 @@ pub type Inputs = BTreeMap<String, String>;
 /// # Errors
 /// If a file cannot be read.
 pub fn of(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
-    named(settings, &[("training", "data"), ("training", "init"), ("evaluation", "data")], known)
+    named(settings, &[("training", "data"), ("training", "init"), ("evaluation", "data"), ("probes", "data")], known)
 }
 
 /// The same of what training reads.
@@ -28,7 +28,11 @@ pub fn of(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
 /// # Errors
 /// If a file cannot be read.
 pub fn of_training(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
-    named(settings, &[("training", "data"), ("training", "init"), ("training", "vocabulary")], known)
+    named(
+        settings,
+        &[("training", "data"), ("training", "init"), ("training", "vocabulary"), ("probes", "data")],
+        known,
+    )
 }
 
 fn named(settings: &Settings, places: &[(&str, &str)], known: &mut Inputs) -> Outcome<Inputs> {

@@ -56,7 +56,8 @@ pub(super) fn complete(settings: &Settings, words: usize) -> Settings {
 pub(super) fn share(training: &Path, place: &Path, settings: &Settings) -> Outcome {
     let model = place.join("model");
     atomic::folder(&model)?;
-    let mut files = vec![(training.join("metrics.jsonl"), place.join("metrics.jsonl"))];
+    let logs = ["metrics.jsonl", crate::probes::log::NAME];
+    let mut files: Vec<_> = logs.into_iter().map(|name| (training.join(name), place.join(name))).collect();
     for name in simseg::directory::TOKENIZERS.iter().chain(&["model.safetensors"]) {
         files.push((training.join("model").join(name), model.join(name)));
     }

@@ -7,10 +7,11 @@ use super::plan::{Unit, of_training};
 use crate::experiment::Variant;
 use crate::failure::{Failure, Outcome};
 use crate::judging::{self, Judge};
+use crate::probes::{log as probes, watch::Probing};
 use crate::results::images::{self, Images, Judged};
 use crate::results::provenance::{self, Provenance};
 use crate::results::{Row, Status, folder, inputs, samples, save_json};
-use crate::training::{start, train};
+use crate::training::{Watching, start, train};
 use serde::{Deserialize, Serialize};
 use simseg::{Choice, Loaded, Model};
 use simseg_data::atomic;
@@ -83,7 +84,11 @@ impl<D: Differentiable> Work<'_, D> {
                     for ((index, _), judged) in group.into_iter().zip(all) {
                         let variant = &self.variants[index];
                         let intervals = judged.intervals();
-                        let Judged { metrics, per_class, .. } = judged;
+                        let Judged { mut metrics, per_class, .. } = judged;
+                        let place = self.place(index, unit.seed);
+                        for (name, value) in probes::finals(&place.join(probes::NAME))? {
+                            metrics.entry(name).or_insert(value);
+                        }
                         let done = Row {
                             variant: variant.name.clone(),
                             seed: unit.seed,
@@ -98,10 +103,9 @@ impl<D: Differentiable> Work<'_, D> {
                             judge_seconds: each,
                             ..Row::default()
                         };
-                        let place = self.place(index, unit.seed);
                         let inputs = inputs::of(&variant.settings, &mut known)?;
                         let mut made = Provenance { began: started.clone(), inputs, ..self.provenance.clone() };
-                        made.end(&place, &["config.toml", images::NAME])?;
+                        made.end(&place, &["config.toml", images::NAME, probes::NAME])?;
                         made.save(&place.join(provenance::NAME))?;
                         // The result comes last: a run that has one is finished, and not repeated.
                         save_json(&place.join("result.json"), &done)?;
@@ -162,7 +166,12 @@ impl<D: Differentiable> Work<'_, D> {
             before = Some(step);
         };
         let (training, device) = (&self.registries.training, self.device);
-        let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, &mut progress)?;
+        let probing = settings.probes.as_ref().map(|probes| {
+            Probing::new(probes, settings.description(), &corpus.tokenizer, &self.registries.judging, device)
+        });
+        let probing = probing.transpose()?;
+        let watching = Watching { progress: &mut progress, probing: probing.as_ref() };
+        let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, watching)?;
         let finished = Finished { images_per_second: trained.images_per_second, seconds: trained.seconds };
         plain(trained, &settings, corpus, self.registries)?.write(&place.join("model"))?;
         save_json(&place.join(FINISHED), &finished)?;

@@ -18,6 +18,8 @@ pub mod log;
 
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
+use crate::probes::log as probes;
+use crate::probes::watch::Probing;
 use corpus::Corpus;
 use log::{Log, StepMetrics};
 use simseg::Registry;
@@ -25,7 +27,7 @@ use simseg_model::{AlignerConfig, LossConfig, NetworkConfig, Parameters, Stage, 
 use simseg_tensor::{Differentiable, NoTap, Ops, Result, Tensor};
 use state::State;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is trained: how parameters become a loss.
 pub struct Objective<T: Tensor> {
@@ -125,8 +127,16 @@ pub struct Trained<T> {
     pub seconds: f64,
 }
 
-/// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors` and `metrics.jsonl`; `progress` is
-/// told after every step how many there are, and the loss.
+/// Who looks on.
+pub struct Watching<'a, T: Tensor> {
+    /// Told after every step how many there are, and the loss.
+    pub progress: &'a mut dyn FnMut(u64, f64),
+    /// What the model is asked meanwhile, if anything.
+    pub probing: Option<&'a Probing<T>>,
+}
+
+/// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors`, `metrics.jsonl` and, with probes,
+/// `probes.jsonl`. Weights are the same with and without probes.
 ///
 /// # Errors
 /// If the disk refuses, the checkpoint belongs to other settings, or the loss is not a number any more (the last good
@@ -138,14 +148,16 @@ pub fn train<D: Differentiable>(
     registry: &Registry<D>,
     folder: &Path,
     device: &D::Device,
-    progress: &mut dyn FnMut(u64, f64),
+    watching: Watching<'_, D::Plain>,
 ) -> Outcome<Trained<D>> {
+    let Watching { progress, probing } = watching;
     let config = settings.training_text(seed, registry)?;
     let (checkpoint, log) = (folder.join("state.safetensors"), folder.join("metrics.jsonl"));
     let (layout, training) = (start::layout(settings, registry)?, &settings.training);
     let objective = Objective::new(settings, registry)?;
     let trained = start::trained(settings, &layout, &*objective.network)?;
-    let mut state = if checkpoint.exists() {
+    let resumed = checkpoint.exists();
+    let mut state = if resumed {
         State::load(&checkpoint, &config, &layout, trained, training.adamw, device)?
     } else {
         State::new(start::values(settings, settings.seeds.weights(seed), registry, device)?, trained, training.adamw)?
@@ -153,7 +165,24 @@ pub fn train<D: Differentiable>(
     let mut lines = log::read(&log)?;
     lines.retain(|line| line.step < state.step());
     let mut log = Log::create(&log, &lines)?;
-    let (start, first, earlier) = (Instant::now(), state.step(), state.seconds);
+    let asked = folder.join(probes::NAME);
+    let mut answers = probing.map(|_| probes::Log::open(&asked, resumed.then(|| state.step()))).transpose()?;
+    let mut ask = |state: &State<D>| -> Outcome<Duration> {
+        let (Some(probing), Some(answers), began) = (probing, &mut answers, Instant::now()) else {
+            return Ok(Duration::ZERO);
+        };
+        if probing.is_due(state.step(), training.steps) {
+            let lines = probing.ask(state.step(), &|name| Ok(state.parameters.get(name)?.plain()))?;
+            lines.iter().try_for_each(|line| answers.add(line))?;
+            answers.flush()?;
+        }
+        Ok(began.elapsed())
+    };
+    if !resumed {
+        ask(&state)?;
+    }
+    // Probes are not what a step costs: their time is left out of it.
+    let (start, first, earlier, mut asking) = (Instant::now(), state.step(), state.seconds, Duration::ZERO);
     while state.step() < training.steps {
         let index = state.step();
         let (pixels, captions) =
@@ -165,14 +194,15 @@ pub fn train<D: Differentiable>(
         }
         log.add(&StepMetrics { step: index, loss, rate, temperature: objective.temperature(&state.parameters)? })?;
         progress(state.step(), loss);
-        state.seconds = earlier + start.elapsed().as_secs_f64();
+        asking += ask(&state)?;
+        state.seconds = earlier + start.elapsed().saturating_sub(asking).as_secs_f64();
         if state.step() % training.checkpoint_every == 0 || state.step() == training.steps {
             log.flush()?;
             state.save(&checkpoint, &config)?;
         }
     }
     let pairs = (state.step() - first) as f64 * training.batch as f64;
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = start.elapsed().saturating_sub(asking).as_secs_f64();
     let images_per_second =
         if pairs > 0.0 { pairs / seconds } else { (training.steps * training.batch as u64) as f64 / state.seconds };
     Ok(Trained { parameters: state.parameters, images_per_second, seconds: state.seconds })

@@ -7,9 +7,10 @@ pub mod confusion;
 simseg_registry::family! {
     /// Registers every metric.
     pub fn register<T: Tensor>(metrics: &mut Kinds<dyn Metric<T>>);
-    iou, true_classes, pointing, ceiling, selection,
+    iou, true_classes, pointing, ceiling, selection, attention,
 }
 
+pub use attention::Attention;
 pub use ceiling::{Ceiling, ResolutionCeiling};
 pub use confusion::{Confusion, IGNORE, Pair, bootstrap};
 pub use iou::Iou;
@@ -178,12 +179,17 @@ mod tests {
         let mut image = |name: &str| match name {
             "pointing" => serde_json::json!([below(3), 3]),
             "selection" => serde_json::json!([below(2), 1 + below(3), 2]),
+            "attention" => serde_json::json!({
+                "foreground": [below(9) as f64 / 8.0, 0.25],
+                "objects": [[below(9) as f64 / 8.0, 0.125]],
+                "carried": [[below(9), 4 + below(9)], [below(3), 2]],
+            }),
             "ceiling" => serde_json::json!([[[1 + below(9), below(9)], [1, below(3)]], [], [[1 + below(4), 2]]]),
             _ => {
                 serde_json::json!([[0, 0, 1 + below(50)], [0, 1, below(9)], [1, null, below(9)], [3, 3, 1 + below(9)]])
             }
         };
-        for name in ["iou", "true-classes", "pointing", "selection", "ceiling"] {
+        for name in ["iou", "true-classes", "pointing", "selection", "ceiling", "attention"] {
             let metric = registry.metrics.build(&Choice::new(name)).unwrap();
             let observations: Vec<Value> = (0..7).map(|_| image(name)).collect();
             let prepared = metric.prepare(&observations).unwrap();

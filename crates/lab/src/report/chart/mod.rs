@@ -6,7 +6,8 @@
 //! | two axes or more | a [`heat`] map of the first figure for each value of the axes beyond two |
 //! | none, or one axis of words | [`bars`] |
 //!
-//! Variants that lie beside the axes of the others get bars of their own. [`training`] draws the loss over the steps.
+//! Variants that lie beside the axes of the others get bars of their own. [`training`] draws the loss over the steps, [`mod@probes`] what a
+//! model relies on meanwhile.
 
 pub mod palette;
 pub mod svg;
@@ -15,6 +16,7 @@ pub mod lines;
 pub mod bars;
 pub mod heat;
 pub mod training;
+pub mod probes;
 
 use super::estimate::{Estimate, estimate};
 use crate::experiment::Experiment;
