@@ -3,7 +3,7 @@
 use super::chart::{self, Chart, palette};
 use super::differences::{self, Differences};
 use super::gallery::{self, Gallery};
-use super::table::Table;
+use super::table::{self, Table};
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Outcome};
 use crate::results::folder::of_run;
@@ -19,6 +19,7 @@ use std::path::Path;
 struct Page<'a> {
     name: &'a str,
     question: &'a str,
+    caption: String,
     seeds: usize,
     headings: &'a [String],
     rows: Vec<Line>,
@@ -67,7 +68,7 @@ struct ClassCell {
 pub fn render<T: Tensor>(
     experiment: &Experiment,
     results: &Results,
-    table: &Table,
+    sheet: &Table,
     answers: &[Answer],
     registry: &Registry<T>,
     out: &Path,
@@ -78,9 +79,10 @@ pub fn render<T: Tensor>(
     let page = Page {
         name: &experiment.name,
         question: experiment.question.trim(),
+        caption: table::caption(results),
         seeds: seeds.len(),
-        headings: &table.headings,
-        rows: table.rows.iter().map(|cells| line(cells, results)).collect(),
+        headings: &sheet.headings,
+        rows: sheet.rows.iter().map(|cells| line(cells, results)).collect(),
         failed: failed_seeds(results),
         expectations: answers,
         intervals: intervals(&charts, seeds.len()),
