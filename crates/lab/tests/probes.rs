@@ -118,6 +118,9 @@ fn mistakes_in_the_settings_name_the_key() {
     std::fs::write(&file, format!("expect = [\"probed.swap_drop_ration > 0\"]\n{TOML}{PROBES}")).unwrap();
     let line = refused(&simseg(&["run", text(&file), "--plan"]));
     assert!(line.contains("did you mean `swap_drop_ratio`?"), "{line}");
+    std::fs::write(&file, format!("expect = [\"probed.swap_drop_ratio > 0 @95%\"]\n{TOML}{PROBES}")).unwrap();
+    let line = refused(&simseg(&["run", text(&file), "--plan"]));
+    assert!(line.contains("`swap_drop_ratio` is a probe's"), "{line}");
 }
 
 fn tiny() -> PathBuf {

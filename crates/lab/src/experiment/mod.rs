@@ -159,7 +159,21 @@ impl Experiment {
             Ok((variant.name.clone(), figures.into_iter().map(|(name, _)| name).collect()))
         };
         let known = variants.iter().map(figures).collect::<Outcome<Vec<_>>>()?;
-        let read = |line: &String| Expectation::parse(line, &known);
+        let measured = variants.iter().map(|variant| variant.settings.evaluation.figures(registry));
+        let measured = measured.collect::<Outcome<Vec<_>>>()?.concat();
+        let read = |line: &String| {
+            let expectation = Expectation::parse(line, &known)?;
+            // Figures over images drawn with replacement are those of metrics; a probe keeps no answer of each image.
+            let probed = |name: &String| !measured.iter().any(|(measured, _)| measured == name);
+            let unsure = expectation.figures().find(|figure| expectation.is_sure() && probed(&figure.name));
+            match unsure.map(|figure| figure.name.clone()) {
+                Some(name) => {
+                    let text = format!("`{name}` is a probe's and has no interval; expected it without `@95%`");
+                    Err(Failure::input("expect", text))
+                }
+                None => Ok(expectation),
+            }
+        };
         let expect = expect.iter().map(read).collect::<Outcome<_>>();
         let expect = expect.map_err(within)?;
         Ok(Self { name, question, variants, baseline, expect })

@@ -47,7 +47,7 @@ impl<T: Tensor> Probing<T> {
 
     /// Whether it asks after so many steps of all.
     pub fn is_due(&self, step: u64, all: u64) -> bool {
-        step % self.probes.every == 0 || step == all
+        step.is_multiple_of(self.probes.every) || step == all
     }
 
     /// Asks the model with these weights.
