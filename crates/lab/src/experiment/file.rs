@@ -2,6 +2,7 @@
 
 use super::Variant;
 use super::axes::{self, Combine};
+use super::built_in::BuiltIn;
 use super::ladder::{Ladder, Rung};
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
@@ -32,11 +33,17 @@ pub(super) struct Header {
     pub(super) exclude: Vec<Table>,
     #[serde(default)]
     pub(super) ladder: Option<Ladder>,
+    #[serde(default = "all_rows")]
+    pub(super) rows: Vec<BuiltIn>,
+}
+
+fn all_rows() -> Vec<BuiltIn> {
+    BuiltIn::ALL.into()
 }
 
 /// What tells one file from another; all else is settings, and what `base` takes over.
-const HEADER: [&str; 9] =
-    ["name", "question", "expect", "variants", "baseline", "axes", "combine", "exclude", "ladder"];
+const HEADER: [&str; 10] =
+    ["name", "question", "expect", "variants", "baseline", "axes", "combine", "exclude", "ladder", "rows"];
 pub(super) const SECTIONS: [&str; 7] = ["model", "aligner", "loss", "training", "evaluation", "segmentation", "seeds"];
 /// How many files may stand on each other's settings.
 pub(super) const BASES: usize = 8;

@@ -21,7 +21,10 @@ struct Page<'a> {
     question: &'a str,
     seeds: usize,
     headings: &'a [String],
+    groups: &'a [(String, usize)],
     rows: Vec<Line>,
+    /// Rows that are no variants.
+    beside: Vec<Line>,
     failed: Vec<String>,
     expectations: &'a [Answer],
     charts: Vec<Chart>,
@@ -73,13 +76,16 @@ pub fn render<T: Tensor>(
 ) -> Outcome<String> {
     let seeds = results.seeds();
     let seed = seeds.first().copied().unwrap_or(0);
+    let variants = table.rows.len() - table.beside;
     let charts = chart::of(experiment, results, registry)?;
     let page = Page {
         name: &experiment.name,
         question: experiment.question.trim(),
         seeds: seeds.len(),
         headings: &table.headings,
-        rows: table.rows.iter().map(|cells| line(cells, results)).collect(),
+        groups: &table.groups,
+        rows: table.rows[..variants].iter().map(|cells| line(cells, results)).collect(),
+        beside: table.rows[variants..].iter().map(|cells| line(cells, results)).collect(),
         failed: failed_seeds(results),
         expectations: answers,
         intervals: intervals(&charts, seeds.len()),
@@ -122,7 +128,9 @@ pub(super) fn failed_seeds(results: &Results) -> Vec<String> {
 
 fn line(cells: &[String], results: &Results) -> Line {
     let name = cells.first().cloned().unwrap_or_default();
-    Line { failure: failure(results, &name), cells: cells.iter().skip(1).cloned().collect(), name }
+    // A built-in row may say whose model it is of.
+    let variant = name.split(' ').next().unwrap_or_default();
+    Line { failure: failure(results, variant), cells: cells.iter().skip(1).cloned().collect(), name }
 }
 
 /// What the bands and whiskers of charts are; nothing if there are none.
