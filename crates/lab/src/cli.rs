@@ -10,7 +10,7 @@ use crate::commands::{segment, verify};
 use crate::failure::{Failure, Outcome};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use simseg::{Extension, Registry};
-use simseg_cpu::CpuTensor;
+use simseg_cpu::{CpuDevice, CpuTensor};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -166,7 +166,7 @@ fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
         // Figures come from observations alone: nothing is computed that depends on a backend.
         Command::Runs(options) => runs::runs(&options),
         Command::Compare(options) => compare::compare::<CpuTensor<f32>>(&options, extension),
-        Command::Verify(options) => verify::verify::<CpuTensor<f32>>(&options, extension),
+        Command::Verify(options) => verify::verify::<CpuTensor<f32>>(&options, extension, &CpuDevice),
         Command::Merge(options) => merge::merge::<CpuTensor<f32>>(&options, extension),
         Command::Convert(options) => convert::convert(&options),
         Command::Import(options) => import::import(&options),

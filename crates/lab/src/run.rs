@@ -88,7 +88,7 @@ pub fn run<D: Differentiable>(
     let plan = Plan::of(&experiment, &options.wanted, &out, &registries.training)?;
     for unit in &plan.units {
         // What is done again is trained again.
-        if unit.variants.iter().any(|&index| options.wanted.repeats(&experiment.variants[index].name)) {
+        if unit.variants.iter().any(|&index| options.wanted.repeats(&experiment, &experiment.at(index).name)) {
             let _ = std::fs::remove_file(of_training(&out, &unit.key).join("training.json"));
         }
     }
@@ -123,8 +123,10 @@ fn sweep<D: Differentiable>(
     let all = units.iter().map(|unit| pictures(experiment, unit, registries));
     let sweep = Sweep::new(all.sum::<Outcome<u64>>()?);
     let provenance = &options.provenance;
+    let judged: Vec<Variant> = experiment.judged().cloned().collect();
     let work = unit::Work {
-        variants: &experiment.variants,
+        variants: &judged,
+        baseline: &experiment.baseline,
         out,
         registries,
         device,

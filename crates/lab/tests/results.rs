@@ -1,86 +1,19 @@
-//! What runs leave behind is listed, compared, verified and merged: from files that these tests write.
+//! What runs leave behind is listed, exported and compared: from files that these tests write.
 
 mod common {
+    pub mod made;
     pub mod program;
 }
+use common::made::{experiment, run, two};
 use common::program::{ok, refused, simseg, text};
 use serde_json::{Value, json};
 use simseg::Registry;
 use simseg_cpu::CpuTensor;
-use simseg_lab::results::images::{self, Images};
-use simseg_lab::results::provenance::{self, Provenance};
-use simseg_lab::results::{Results, Row, Status, answers, folder, save_json};
+use simseg_lab::results::images::Images;
+use simseg_lab::results::{Results, Row, Status};
 use simseg_segment::metrics::{bootstrap, iou};
 use simseg_tensor::random;
-use std::path::{Path, PathBuf};
-use std::process::Output;
-
-/// One run: of each image of 100 pixels, 50 of them an object, `skill` right on the average, and what all models find hard.
-fn run(out: &Path, variant: &str, seed: u64, skill: f64, count: usize) -> Row {
-    let metrics = ["iou".to_owned(), "pointing".to_owned()];
-    let mut seen = Images::new();
-    seen.classes("", &["background".to_owned(), "cat".to_owned()]);
-    for index in 0..count {
-        let mut common = random::stream(seed, "image", index as u64);
-        let mut own = random::stream(seed, variant, index as u64);
-        let share = skill + 0.2 * (random::uniform(&mut common) - 0.5) + 0.05 * (random::uniform(&mut own) - 0.5);
-        let right = (50.0 * share).round() as u64;
-        let observed = [json!([[0, 0, 50], [1, 0, 50 - right], [1, 1, right]]), json!([u64::from(share > 0.5), 1])];
-        seen.add("", &format!("{index:06}"), &metrics, &observed);
-    }
-    let place = folder::of_run(out, variant, seed);
-    std::fs::create_dir_all(&place).unwrap();
-    seen.save(&place.join(images::NAME)).unwrap();
-    let judged = seen.judge(&Registry::<CpuTensor<f32>>::built_in()).unwrap();
-    let row = Row {
-        variant: variant.into(),
-        seed,
-        axes: [("skill".to_owned(), json!(skill))].into(),
-        intervals: judged.intervals(),
-        metrics: judged.metrics,
-        per_class: judged.per_class,
-        train_images_per_second: 100.0,
-        seconds: 1.5,
-        ..Row::default()
-    };
-    save_json(&place.join("result.json"), &row).unwrap();
-    std::fs::write(place.join("config.toml"), format!("seed = {seed}\n[training]\nsteps = 3\n")).unwrap();
-    let mut made = Provenance::here("cpu", "cpu");
-    made.end(&place, &["config.toml", "images.jsonl", "result.json"]).unwrap();
-    made.save(&place.join(provenance::NAME)).unwrap();
-    row
-}
-
-fn experiment(out: &Path, runs: &[(&str, u64, f64)]) -> Results {
-    let rows = runs.iter().map(|&(variant, seed, skill)| run(out, variant, seed, skill, 40)).collect();
-    let results = Results { experiment: "made".into(), rows };
-    results.save(out).unwrap();
-    results
-}
-
-fn broken(output: &Output) -> String {
-    let line = String::from_utf8(output.stderr.clone()).unwrap();
-    let lines: Vec<&str> = line.lines().filter(|line| !line.starts_with("note: ")).collect();
-    assert_eq!((output.status.code(), lines.len()), (Some(1), 1), "{line}");
-    lines[0].to_owned()
-}
-
-/// A folder with two variants and one seed, and expectations of both kinds recorded.
-fn two() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("made");
-    let results = experiment(&out, &[("dense", 0, 0.5), ("loda", 0, 0.6)]);
-    let known = ["dense", "loda"].map(|name| (name.to_owned(), vec!["miou".to_owned()]));
-    let parse = |line: &str| simseg_lab::experiment::expect::Expectation::parse(line, &known).unwrap();
-    let lines = ["loda.miou > dense.miou", "loda.miou > dense.miou @95%", "loda.miou - dense.miou > 0.2 @95%"];
-    let registry = Registry::<CpuTensor<f32>>::built_in();
-    let runs = simseg_lab::results::drawn::Runs::new(&out, &results, &registry);
-    let kept = answers::answers_to(&lines.map(parse), &results, Some(&runs));
-    assert_eq!(kept.iter().map(|answer| answer.holds).collect::<Vec<_>>(), [true, true, false], "{kept:?}");
-    assert!(kept[1].text.contains("images, one seed"), "{}", kept[1].text);
-    answers::save(&out, &kept).unwrap();
-    (folder, out)
-}
+use std::path::Path;
 
 #[test]
 fn figures_intervals_and_classes_follow_from_the_images() {
@@ -244,128 +177,6 @@ fn other_images_are_not_compared() {
 }
 
 #[test]
-fn what_is_as_recorded_verifies() {
-    let (_folder, out) = two();
-    assert!(ok(&simseg(&["verify", text(&out)])).starts_with('✓'));
-    std::fs::remove_file(out.join("expectations.json")).unwrap();
-    assert!(simseg(&["verify", text(&out)]).status.success(), "older folders recorded none");
-    assert!(refused(&simseg(&["verify", "/nowhere/at/all"])).contains("expected an output folder"));
-}
-
-#[test]
-fn a_value_a_file_or_a_line_that_was_touched_is_named() {
-    let (folder, out) = two();
-    let change = |file: &str, from: &str, to: &str, needles: &[&str]| {
-        let path = out.join(file);
-        let good = std::fs::read(&path).unwrap();
-        let text_of = String::from_utf8(good.clone()).unwrap();
-        assert!(text_of.contains(from), "{file} has no {from}");
-        std::fs::write(&path, text_of.replacen(from, to, 1)).unwrap();
-        let line = broken(&simseg(&["verify", text(&out)]));
-        assert!(needles.iter().all(|needle| line.contains(needle)), "{file}: {line}");
-        std::fs::write(&path, good).unwrap();
-    };
-    let miou = Results::read(&out).unwrap().rows[1].metrics["miou"];
-    let (said, other) = (format!("{miou}"), format!("{}", miou + 1e-9));
-    change("results.json", &said, &other, &["loda-seed0", "miou"]);
-    change("loda-seed0/result.json", &said, &other, &["loda-seed0/result.json", "miou"]);
-    change("loda-seed0/result.json", "\"seconds\": 1.5", "\"seconds\": 1.4", &["seconds"]);
-    change("results.json", "\"cat\": 0.", "\"cat\": 0.0", &["class cat"]);
-    change("dense-seed0/images.jsonl", "[0,0,50]", "[0,0,51]", &["dense-seed0/images.jsonl"]);
-    change("dense-seed0/images.jsonl", "000007", "000077", &["dense-seed0/images.jsonl", "changed"]);
-    change("dense-seed0/config.toml", "steps = 3", "steps = 4", &["dense-seed0/config.toml"]);
-    change("expectations.json", "\"holds\": false", "\"holds\": true", &["expectations.json", "@95%", "does not hold"]);
-    change("expectations.json", "> 0.2 @95%\"", "> 0.01 @95%\"", &["expectations.json"]);
-    for file in [
-        "results.json",
-        "loda-seed0/result.json",
-        "loda-seed0/images.jsonl",
-        "loda-seed0/config.toml",
-        "loda-seed0/provenance.json",
-    ] {
-        let (path, aside) = (out.join(file), folder.path().join("aside"));
-        std::fs::rename(&path, &aside).unwrap();
-        assert!(broken(&simseg(&["verify", text(&out)])).contains(file), "{file}");
-        std::fs::rename(&aside, &path).unwrap();
-    }
-    // A row that was left out.
-    let mut fewer = Results::read(&out).unwrap();
-    fewer.rows.truncate(1);
-    fewer.save(&out).unwrap();
-    assert!(broken(&simseg(&["verify", text(&out)])).contains("loda-seed0: no row"));
-}
-
-#[test]
-fn an_experiment_file_is_checked_on_the_rows_kept_beside_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let toml = include_str!("../../../experiments/quick.toml");
-    let file = folder.path().join("quick.toml");
-    std::fs::write(&file, toml).unwrap();
-    let verify = |path: &Path| {
-        // Elsewhere, where there is no runs/quick.
-        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_simseg"));
-        program.args(["verify", text(path)]).current_dir(folder.path()).output().unwrap()
-    };
-    assert!(refused(&verify(&file)).contains("results/quick.csv"));
-    let row = |variant: &str, miou: f64| Row {
-        variant: variant.into(),
-        metrics: [("miou".to_owned(), miou)].into(),
-        ..Row::default()
-    };
-    let rows = vec![row("holistic", 0.1), row("dense", 0.2), row("loda", 0.5)];
-    let results = Results { experiment: "quick".into(), rows };
-    let csv = folder.path().join("results/quick.csv");
-    std::fs::create_dir(csv.parent().unwrap()).unwrap();
-    let good = simseg_lab::results::export::csv(&results, "3b006a", "simseg run quick.toml");
-    std::fs::write(&csv, &good).unwrap();
-    ok(&verify(&file));
-    ok(&verify(&csv));
-    std::fs::write(&csv, good.replace("0.5", "0.3")).unwrap();
-    assert!(broken(&verify(&file)).contains("loda.miou >= 2 * dense.miou (seed 0)"));
-    std::fs::write(&csv, good.replace("0.5", "half")).unwrap();
-    assert!(broken(&verify(&csv)).contains("line 5: miou: found `half`"));
-    std::fs::write(&csv, good.replace("experiment quick", "experiment slow")).unwrap();
-    assert!(broken(&verify(&csv)).contains("expected experiment quick"));
-}
-
-#[test]
-fn folders_of_several_machines_become_one_and_contradictions_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    experiment(&at("a"), &[("dense", 0, 0.5), ("loda", 0, 0.6)]);
-    experiment(&at("b"), &[("dense", 1, 0.5), ("loda", 1, 0.6), ("loda", 0, 0.6)]);
-    let merge = |folders: &[&str], out: &str| {
-        let places: Vec<PathBuf> = folders.iter().map(|name| at(name)).collect();
-        let out = at(out);
-        let mut arguments = vec!["merge"];
-        arguments.extend(places.iter().map(|place| text(place)));
-        arguments.extend(["--out", text(&out)]);
-        simseg(&arguments)
-    };
-    ok(&merge(&["a", "b"], "both"));
-    let both = Results::read(&at("both")).unwrap();
-    let names: Vec<(&str, u64)> = both.rows.iter().map(|row| (row.variant.as_str(), row.seed)).collect();
-    assert_eq!(names, [("dense", 0), ("loda", 0), ("dense", 1), ("loda", 1)]);
-    ok(&simseg(&["verify", text(&at("both"))]));
-    assert!(refused(&merge(&["a", "b"], "both")).contains("is not empty"));
-    // The same run with other figures, other settings, another experiment.
-    experiment(&at("c"), &[("loda", 0, 0.7)]);
-    assert!(refused(&merge(&["a", "c"], "x")).contains("loda seed 0: miou is another than in"));
-    experiment(&at("d"), &[("loda", 4, 0.6)]);
-    std::fs::write(at("d/loda-seed4/config.toml"), "seed = 4\n[training]\nsteps = 9\n").unwrap();
-    assert!(refused(&merge(&["a", "d"], "x")).contains("`steps = 9`: other settings"));
-    let other = Results { experiment: "other".into(), rows: vec![] };
-    std::fs::create_dir(at("e")).unwrap();
-    other.save(&at("e")).unwrap();
-    assert!(refused(&merge(&["a", "e"], "x")).contains("expected `made`"));
-    assert!(!at("x").exists(), "nothing half-merged is left");
-    let left = std::fs::read_dir(folder.path())
-        .unwrap()
-        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
-    assert_eq!(left.count(), 0);
-}
-
-#[test]
 fn the_table_says_what_intervals_are_of_and_shows_axes_failures_and_where_the_error_comes_from() {
     use simseg_lab::experiment::Experiment;
     use simseg_lab::report::table;
@@ -413,5 +224,9 @@ fn the_table_says_what_intervals_are_of_and_shows_axes_failures_and_where_the_er
         "{text}"
     );
     let table = table::of(&experiment, &one, &registry).unwrap();
+    let at = table.headings.iter().position(|heading| heading == "lost to class selection").unwrap();
+    let group = "error budget: 1 − mIoU is their sum".to_owned();
+    assert_eq!(table.groups, [(String::new(), at), (group, 3), (String::new(), table.headings.len() - at - 3)]);
+    assert_eq!(table.beside, 1, "nothing");
     assert_eq!(table.rows.iter().map(|row| row.len()).collect::<Vec<_>>(), vec![table.headings.len(); 4]);
 }

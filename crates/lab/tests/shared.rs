@@ -39,7 +39,7 @@ fn together_as_alone() {
     assert!(line.contains("no variant fits `lwo`") && line.contains("per-pixel") && !all.exists(), "{line}");
     ok(&simseg(&["run", text(&file), "--out", text(&all)]));
     let together = rows(&all);
-    assert_eq!(together.len(), VARIANTS.len());
+    assert_eq!(together.len(), VARIANTS.len() + 4, "and the rows of every experiment");
     assert!(together.iter().all(|row| row["training"] == together[0]["training"]));
     for (variant, row) in VARIANTS.iter().zip(&together) {
         let out = folder.path().join(variant);

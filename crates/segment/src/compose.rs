@@ -45,10 +45,20 @@ pub enum Unclaimed {
 ///
 /// A covering class whose score is not positive covers nothing: `0` of an empty class is no less (released code).
 pub fn compose(masks: &[ClassMask], pixels: usize, how: Compose, unclaimed: u16) -> Vec<u16> {
+    compose_above(0.0, masks, pixels, how, unclaimed)
+}
+
+/// The same, of classes that are known to be in the image: one covers whatever its score is.
+pub fn compose_given(masks: &[ClassMask], pixels: usize, how: Compose, unclaimed: u16) -> Vec<u16> {
+    compose_above(f32::NEG_INFINITY, masks, pixels, how, unclaimed)
+}
+
+/// A covering class covers where its score is above `floor`.
+fn compose_above(floor: f32, masks: &[ClassMask], pixels: usize, how: Compose, unclaimed: u16) -> Vec<u16> {
     let mut labels = vec![unclaimed; pixels];
     let mut best = vec![
         match how {
-            Compose::Covering => 0.0,
+            Compose::Covering => floor,
             Compose::PerPixel => f32::NEG_INFINITY,
         };
         pixels
@@ -110,5 +120,12 @@ mod tests {
         let masks = [mask(2, 0.5, &[1.0], &[1]), mask(1, 0.5, &[1.0], &[1])];
         assert_eq!(compose(&masks, 1, Compose::Covering, 0), [1]);
         assert_eq!(compose(&[mask(3, -0.1, &[1.0], &[1])], 1, Compose::Covering, 0), [0]);
+    }
+
+    #[test]
+    fn classes_that_are_given_cover_by_rank_whatever_they_score() {
+        let masks = [mask(3, -0.1, &[1.0; 3], &[1, 1, 0]), mask(4, -0.2, &[1.0; 3], &[0, 1, 1])];
+        assert_eq!(compose_given(&masks, 3, Compose::Covering, 0), [3, 3, 4]);
+        assert_eq!(compose_given(&masks, 3, Compose::PerPixel, 0), compose(&masks, 3, Compose::PerPixel, 0));
     }
 }

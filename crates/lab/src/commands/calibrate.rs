@@ -44,7 +44,7 @@ pub fn calibrate<T: Tensor>(options: &Options, extension: &impl Extension, devic
     let Opened { dataset, classes } = options.data.open(model.registry())?;
     let most = if options.images == 0 { dataset.len() } else { options.images.min(dataset.len()) };
     let words = options.model.words(&model, classes)?;
-    let judge = Judge { model: &model, words: &words, segmenter: model.segmenter(), metrics: &[], given: false };
+    let judge = Judge { model: &model, words: &words, segmenter: model.segmenter(), metrics: &[], instead: None };
     let bar = Steps::new("scores", 1.0, "images");
     bar.start(most as u64, 0);
     let (mut scores, mut present) = (vec![], vec![]);

@@ -4,8 +4,11 @@
 //! |---|---|
 //! | figure \[95%\] | one seed: images drawn with replacement; several: Student's over seeds |
 //! | difference \[95%\] | from the baseline on the same images: one seed: images; several: seeds, then images |
-//! | p | exact test over seeds from six on, after Holm's correction over all rows and figures |
+//! | p | exact test over seeds from six on, after Holm's correction over all variants and figures |
+//!
+//! Built-in rows (`nothing`, `ceiling`, …) stand below, without a test.
 
+use crate::experiment::BuiltIn;
 use crate::failure::{Failure, Outcome};
 use crate::report::table::sheet::{Cell, Column, Format, Sheet};
 use crate::results::drawn::{Run, Runs};
@@ -44,6 +47,11 @@ struct Entry<'a, T: Tensor> {
 }
 
 impl<T: Tensor> Entry<'_, T> {
+    /// Whether it is none of the experiment's variants.
+    fn is_built_in(&self) -> bool {
+        BuiltIn::by_name(&self.variant).is_some()
+    }
+
     /// Seeds whose run came to its end, rising.
     fn seeds(&self) -> Vec<u64> {
         let own = self.results.rows.iter().filter(|row| row.variant == self.variant && row.status == Status::Done);
@@ -86,9 +94,11 @@ pub fn table<T: Tensor>(options: &Options, registry: &Registry<T>) -> Outcome<Sh
     let mut entries = vec![];
     for ((folder, results), runs) in options.folders.iter().zip(&results).zip(&runs) {
         for variant in results.variants() {
+            let first = results.rows.iter().find(|row| row.variant == variant);
+            let name = first.map_or_else(|| variant.to_owned(), |row| row.label());
             let label = match options.folders.len() {
-                1 => variant.to_owned(),
-                _ => format!("{}/{variant}", folder.display()),
+                1 => name,
+                _ => format!("{}/{name}", folder.display()),
             };
             entries.push(Entry { label, variant: variant.to_owned(), results, runs });
         }
@@ -101,6 +111,8 @@ pub fn table<T: Tensor>(options: &Options, registry: &Registry<T>) -> Outcome<Sh
         return Err(Failure::input("--baseline", text));
     };
     let baseline = entries.remove(position);
+    entries.sort_by_key(Entry::is_built_in);
+    let beside = entries.iter().filter(|entry| entry.is_built_in()).count();
     entries.insert(0, baseline);
     let mut columns = ["variant", "seeds", "images"].map(|name| Column::new(name, name)).to_vec();
     let mut rows: Vec<Vec<Cell>> = entries.iter().map(|entry| vec![Cell::Text(entry.label.clone())]).collect();
@@ -127,14 +139,15 @@ pub fn table<T: Tensor>(options: &Options, registry: &Registry<T>) -> Outcome<Sh
                 if row == 0 { None } else { Some(difference(figure, entry, &own, &base, &options.baseline)?) };
             let (cell, p) = compared.unwrap_or((Cell::Nothing, None));
             rows[row].extend([level(&own, figure), cell, Cell::Nothing]);
-            tests.extend(p.map(|p| (row, rows[row].len() - 1, p)));
+            // A row that is no variant answers no question: it is no member of the family of tests.
+            tests.extend(p.filter(|_| !entry.is_built_in()).map(|p| (row, rows[row].len() - 1, p)));
         }
     }
     let corrected = holm::correct(&tests.iter().map(|(.., p)| *p).collect::<Vec<_>>());
     for (&(row, column, _), p) in tests.iter().zip(corrected) {
         rows[row][column] = Cell::plain(p, 3);
     }
-    Ok(Sheet { caption: caption(&entries, tests.len()), columns, fixed: 3, rows })
+    Ok(Sheet { caption: caption(&entries, tests.len()), columns, fixed: 3, rows, beside })
 }
 
 /// A variant's own figure.

@@ -5,6 +5,7 @@
 
 use super::shared::{DatasetArgs, ModelArgs, Opened};
 use crate::backend::BackendArgs;
+use crate::experiment::built_in::BuiltIn;
 use crate::experiment::settings::USUAL_METRICS;
 use crate::failure::{Failure, Outcome};
 use crate::judging::partial::{Partial, path_of};
@@ -112,8 +113,8 @@ pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device
     crate::output::guard(&inputs.collect::<Vec<_>>(), &outputs.collect::<Vec<_>>())?;
     let (mut seen, mut log) = Partial::open(&partial, &header, options.resume, metrics.len(), &*dataset)?;
     let words = options.model.words(&model, classes)?;
-    let judge =
-        Judge { model: &model, words: &words, segmenter: model.segmenter(), metrics: &metrics, given: options.oracle };
+    let instead = options.oracle.then_some(BuiltIn::TrueClasses);
+    let judge = Judge { model: &model, words: &words, segmenter: model.segmenter(), metrics: &metrics, instead };
     let log_is_whole = seen.is_empty();
     let mut occurring = Occurring::default();
     let bar = Steps::new(options.data.dataset.clone(), 1.0, "images");

@@ -109,7 +109,7 @@ fn joined(folders: &[PathBuf]) -> Outcome<(String, Vec<From<'_>>)> {
             }
         }
     }
-    rows.sort_by_key(|from| from.row.seed);
+    rows.sort_by_key(|from| (from.row.seed, from.row.is_built_in()));
     Ok((name.unwrap_or_default(), rows))
 }
 
@@ -119,7 +119,7 @@ fn contradiction(a: &Row, b: &Row) -> Option<String> {
         return Some("status".into());
     }
     let figures = a.metrics.keys().chain(b.metrics.keys()).find(|key| a.metrics.get(*key) != b.metrics.get(*key));
-    let axes = (a.axes != b.axes).then(|| "axes".to_owned());
+    let axes = (a.axes != b.axes).then(|| "axes".to_owned()).or((a.of != b.of).then(|| "of".to_owned()));
     figures.cloned().or(axes).or((a.per_class != b.per_class).then(|| "per_class".to_owned()))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::report::table::sheet::{Cell, Column, Format, Sheet};
-use crate::results::{Results, Row, Status, export, provenance};
+use crate::results::{Results, Row, Status, answers, export, provenance};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -55,14 +55,17 @@ pub fn runs(options: &Options) -> Outcome {
         let [(folder, results)] = &found[..] else {
             return Err(Failure::input("--export", format!("expected one experiment, found {}", found.len())));
         };
-        keep(path, folder, results)?;
+        keep(path, folder, results, conditions.is_empty())?;
     }
     let names = ["folder", "experiment", "rows", "status", "date", "best"];
     let columns = names.map(|name| Column::new(name, name)).to_vec();
     let rows = found.iter().map(|(folder, results)| line(folder, results, &options.figure)).collect();
     let many = if found.len() == 1 { "experiment" } else { "experiments" };
     let caption = format!("{} {many}; best: the highest {}", found.len(), options.figure);
-    crate::output::print(format_args!("{}", Sheet { caption, columns, fixed: 1, rows }.write(options.format)?));
+    crate::output::print(format_args!(
+        "{}",
+        Sheet { caption, columns, fixed: 1, rows, beside: 0 }.write(options.format)?
+    ));
     Ok(())
 }
 
@@ -99,7 +102,8 @@ fn line(folder: &Path, results: &Results, figure: &str) -> Vec<Cell> {
     let done = results.rows.len() - failed;
     let status = if failed == 0 { format!("{done} done") } else { format!("{done} done, {failed} failed") };
     let of = |row: &Row| row.metrics.get(figure).copied();
-    let best = results.rows.iter().filter(|row| of(row).is_some());
+    // What no model did is not the best of them.
+    let best = results.rows.iter().filter(|row| of(row).is_some() && !row.is_built_in());
     let best = best.max_by(|a, b| of(a).unwrap_or(0.0).total_cmp(&of(b).unwrap_or(0.0)));
     let best = best.map_or(Cell::Nothing, |row| {
         Cell::Text(format!("{:.3} {} seed {}", of(row).unwrap_or(0.0), row.variant, row.seed))
@@ -116,8 +120,8 @@ fn line(folder: &Path, results: &Results, figure: &str) -> Vec<Cell> {
     ]
 }
 
-/// Writes the rows as CSV, with the revision and the command of the first run that says them.
-fn keep(path: &Path, folder: &Path, results: &Results) -> Outcome {
+/// Writes the rows as CSV with the answers that were recorded of them, with the revision and the command of the first run that says them.
+fn keep(path: &Path, folder: &Path, results: &Results, whole: bool) -> Outcome {
     let read = |row: &Row| {
         let place = crate::results::folder::of_run(folder, &row.variant, row.seed);
         provenance::Provenance::read(&place.join(provenance::NAME)).ok()
@@ -130,5 +134,10 @@ fn keep(path: &Path, folder: &Path, results: &Results) -> Outcome {
         }
         None => ("unknown".to_owned(), "unknown".to_owned()),
     };
-    Ok(simseg_data::atomic::write(path, export::csv(results, &revision, &command).as_bytes())?)
+    let mut text = export::csv(results, &revision, &command);
+    // Answers are about all rows.
+    if let Some(answers) = answers::read(folder)?.filter(|_| whole) {
+        text += &export::answer_lines(&answers)?;
+    }
+    Ok(simseg_data::atomic::write(path, text.as_bytes())?)
 }

@@ -12,13 +12,15 @@
 
 pub mod surely;
 
+use super::built_in::BuiltIn;
 use crate::failure::{Failure, Outcome};
 use crate::statistics::Interval;
 use simseg::settings::nearest;
 use std::fmt;
 
-/// Rows that are no variants: all background, the best label per patch, the true classes given, the best subset of classes.
-pub const BUILT_IN: [&str; 4] = ["nothing", "ceiling", "true-classes", "best-subset"];
+/// Rows that are no variants, by name.
+pub const BUILT_IN: [&str; 4] =
+    [BuiltIn::Nothing.name(), BuiltIn::Ceiling.name(), BuiltIn::TrueClasses.name(), BuiltIn::BestSubset.name()];
 
 /// One line that must hold.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@
 
 use super::Variant;
 use super::axes::{self, Combine};
+use super::built_in::BuiltIn;
 use super::ladder::{Ladder, Rung};
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
@@ -32,15 +33,21 @@ pub(super) struct Header {
     pub(super) exclude: Vec<Table>,
     #[serde(default)]
     pub(super) ladder: Option<Ladder>,
+    #[serde(default = "all_rows")]
+    pub(super) rows: Vec<BuiltIn>,
+}
+
+fn all_rows() -> Vec<BuiltIn> {
+    BuiltIn::ALL.into()
 }
 
 /// What tells one file from another; all else is settings, and what `base` takes over.
-const HEADER: [&str; 9] =
-    ["name", "question", "expect", "variants", "baseline", "axes", "combine", "exclude", "ladder"];
+const HEADER: [&str; 10] =
+    ["name", "question", "expect", "variants", "baseline", "axes", "combine", "exclude", "ladder", "rows"];
 pub(super) const SECTIONS: [&str; 8] =
     ["model", "aligner", "loss", "training", "evaluation", "segmentation", "seeds", "probes"];
 /// Settings of the short version of an experiment, laid on the sections, below those of variants.
-pub(super) const QUICK: &str = "quick";
+const QUICK: &str = "quick";
 /// How many files may stand on each other's settings.
 pub(super) const BASES: usize = 8;
 
@@ -69,6 +76,33 @@ pub(super) fn read(path: &Path, text: &str, bases: usize) -> Outcome<(Table, Tab
     }
     reading::merge(&mut sections, &table);
     Ok((header, sections))
+}
+
+/// Takes the settings of the short version from the sections, and lays them on top if that is asked for.
+pub(super) fn shorten(path: &Path, sections: &mut Table, quick: bool) -> Outcome {
+    let shorter = match sections.remove(QUICK) {
+        Some(Value::Table(shorter)) => shorter,
+        Some(other) => return Err(Failure::file(path, format!("quick: expected a table, found {other}"))),
+        None if quick => return Err(Failure::file(path, "has no [quick] section, which --quick asks for")),
+        None => return Ok(()),
+    };
+    if let Some(unknown) = shorter.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
+        return Err(Failure::file(path, format!("quick: {}", unknown_section(unknown))));
+    }
+    if quick {
+        reading::merge(sections, &shorter);
+    }
+    Ok(())
+}
+
+/// One at a time, the file's own value of an axis is the base again: once is enough.
+pub(super) fn without_repeats_of_the_base(variants: &mut Vec<Variant>) {
+    let base = variants.first().map(|base| base.settings.clone());
+    let mut index = 0;
+    variants.retain(|variant| {
+        index += 1;
+        index == 1 || Some(&variant.settings) != base.as_ref()
+    });
 }
 
 /// Lays settings on top of others. A layer that names a recipe starts `[segmentation]` afresh from it; a file that names none starts

@@ -22,13 +22,17 @@ pub mod sources;
 pub mod settings;
 pub mod axes;
 pub mod ladder;
+pub mod built_in;
 mod file;
 pub mod expect;
 
 use crate::failure::{Failure, Outcome};
 use axes::Combine;
+pub use built_in::BuiltIn;
 use expect::Expectation;
-use file::{BASES, Differences, Header, QUICK, SECTIONS, apart, lay, read, unknown_section};
+use file::{
+    BASES, Differences, Header, SECTIONS, apart, lay, read, shorten, unknown_section, without_repeats_of_the_base,
+};
 pub use seeds::Seeds;
 pub use settings::{Evaluation, Init, Settings, Training};
 use simseg::Registry;
@@ -50,6 +54,8 @@ pub struct Experiment {
     pub variants: Vec<Variant>,
     /// The variant that others are compared with.
     pub baseline: String,
+    /// Rows that are no variants, judged as these would be.
+    pub built_in: Vec<Variant>,
     /// What must hold between variants.
     pub expect: Vec<Expectation>,
 }
@@ -59,6 +65,8 @@ pub struct Experiment {
 pub struct Variant {
     /// Its name.
     pub name: String,
+    /// Which row it is if it is no variant of the file.
+    pub built_in: Option<BuiltIn>,
     /// Where it lies on the axes.
     pub axes: BTreeMap<String, Value>,
     /// Complete settings.
@@ -100,24 +108,17 @@ impl Experiment {
         registry: &Registry<T>,
     ) -> Outcome<Self> {
         let (header, mut sections) = read(path, text, BASES)?;
-        let shorter = match (sections.remove(QUICK), quick) {
-            (Some(Value::Table(shorter)), _) => shorter,
-            (Some(other), _) => return Err(Failure::file(path, format!("quick: expected a table, found {other}"))),
-            (None, true) => return Err(Failure::file(path, "has no [quick] section, which --quick asks for")),
-            (None, false) => Table::new(),
-        };
-        if let Some(unknown) = shorter.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
-            return Err(Failure::file(path, format!("quick: {}", unknown_section(unknown))));
-        }
-        if quick {
-            reading::merge(&mut sections, &shorter);
-        }
+        shorten(path, &mut sections, quick)?;
         if let Some(unknown) = sections.keys().find(|key| !SECTIONS.contains(&key.as_str())) {
             return Err(Failure::file(path, unknown_section(unknown)));
         }
         let header: Header = reading::settings(path, "", header)?;
         let within = |failure: Failure| failure.within(format!("{}: ", path.display()));
         let variants = header.variants(registry).map_err(within)?;
+        if let Some(taken) = variants.iter().find(|variant| BuiltIn::by_name(&variant.name).is_some()) {
+            let text = format!("`{}` is a row that every experiment has; expected another name", taken.name);
+            return Err(within(Failure::input("variants", text)));
+        }
         for name in std::iter::once(&header.name).chain(variants.iter().map(|variant| &variant.name)) {
             check_name(name).map_err(|why| Failure::file(path, why))?;
         }
@@ -131,21 +132,14 @@ impl Experiment {
             let settings: Settings = reading::settings(path, "", merged)?;
             let settings = settings.resolved(registry);
             let settings = settings.map_err(|failure| within(failure.within(format!("[variants.{name}] "))))?;
-            Ok(Variant { name, axes, settings })
+            Ok(Variant { name, built_in: None, axes, settings })
         };
-        let variants = variants.into_iter().map(one).collect::<Outcome<Vec<Variant>>>()?;
-        let mut variants = variants;
+        let mut variants = variants.into_iter().map(one).collect::<Outcome<Vec<Variant>>>()?;
         if header.combine == Combine::OneAtATime {
-            // The file's own value of an axis is the base again.
-            let base = variants.first().map(|base| base.settings.clone());
-            let mut index = 0;
-            variants.retain(|variant| {
-                index += 1;
-                index == 1 || Some(&variant.settings) != base.as_ref()
-            });
+            without_repeats_of_the_base(&mut variants);
         }
         apart(&variants).map_err(within)?;
-        let Header { name, question, expect, baseline, .. } = header;
+        let Header { name, question, expect, baseline, rows, .. } = header;
         let baseline = baseline.or_else(|| variants.first().map(|variant| variant.name.clone())).unwrap_or_default();
         if variants.iter().all(|variant| variant.name != baseline) {
             let known: Vec<&str> = variants.iter().map(|variant| variant.name.as_str()).collect();
@@ -154,11 +148,13 @@ impl Experiment {
                 format!("baseline: unknown variant `{baseline}` (known: {})", known.join(", ")),
             ));
         }
+        let first = variants.iter().find(|variant| variant.name == baseline);
+        let built_in = first.map_or(Ok(vec![]), |first| built_in::rows(&rows, first, registry)).map_err(within)?;
         let figures = |variant: &Variant| -> Outcome<(String, Vec<String>)> {
             let figures = variant.settings.figures(registry)?;
             Ok((variant.name.clone(), figures.into_iter().map(|(name, _)| name).collect()))
         };
-        let known = variants.iter().map(figures).collect::<Outcome<Vec<_>>>()?;
+        let known = variants.iter().chain(&built_in).map(figures).collect::<Outcome<Vec<_>>>()?;
         let measured = variants.iter().map(|variant| variant.settings.evaluation.figures(registry));
         let measured = measured.collect::<Outcome<Vec<_>>>()?.concat();
         let read = |line: &String| {
@@ -176,7 +172,17 @@ impl Experiment {
         };
         let expect = expect.iter().map(read).collect::<Outcome<_>>();
         let expect = expect.map_err(within)?;
-        Ok(Self { name, question, variants, baseline, expect })
+        Ok(Self { name, question, variants, baseline, built_in, expect })
+    }
+
+    /// Everything that is judged: the variants in the order of the file, then the rows beside them.
+    pub fn judged(&self) -> impl Iterator<Item = &Variant> {
+        self.variants.iter().chain(&self.built_in)
+    }
+
+    /// What of [`Self::judged`] stands at a place.
+    pub fn at(&self, place: usize) -> &Variant {
+        self.variants.get(place).unwrap_or_else(|| &self.built_in[place - self.variants.len()])
     }
 
     /// Where results go unless told otherwise.

@@ -7,8 +7,10 @@
 //! An observation is what one image adds to a metric, small enough to be kept on disk: an evaluation can be stopped, resumed and
 //! summarised again from its observations alone ([`partial`]).
 
+mod built_in;
 pub mod partial;
 
+use crate::experiment::built_in::BuiltIn;
 use crate::failure::{Failure, Outcome};
 use rayon::prelude::*;
 use serde_json::Value;
@@ -32,8 +34,8 @@ pub struct Judge<'a, T: Tensor> {
     pub segmenter: &'a dyn Segmenter<T>,
     /// What is measured.
     pub metrics: &'a [Box<dyn Metric<T>>],
-    /// Whether the segmenter is given the true classes of every image: what would remain wrong if choosing them were perfect.
-    pub given: bool,
+    /// What is judged instead of what the segmenter says, such as the true classes given.
+    pub instead: Option<BuiltIn>,
 }
 
 /// A judged image.
@@ -125,9 +127,10 @@ fn one<T: Tensor>(
     let (memo, mut shared) = (Memo::default(), HashMap::new());
     for (number, judge) in judges.iter().enumerate() {
         let view = View { memo: Some(&memo), ..judge.model.view(features, judge.words) };
-        let prediction = match judge.given {
-            true => judge.segmenter.segment_given(view, &present, &mut NoTap)?,
-            false => judge.segmenter.segment(view, &mut NoTap)?,
+        let prediction = match judge.instead {
+            Some(row) => built_in::segment(row, judge.segmenter, view, item, &objects)
+                .map_err(|failure| failure.within(format!("{}: ", item.stem)))?,
+            None => judge.segmenter.segment(view, &mut NoTap)?,
         };
         let case = Case {
             truth: &item.labels.values,

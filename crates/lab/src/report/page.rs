@@ -3,7 +3,7 @@
 use super::chart::{self, Chart, palette};
 use super::differences::{self, Differences};
 use super::gallery::{self, Gallery};
-use super::table::{self, Table};
+use super::table::Table;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Outcome};
 use crate::results::folder::of_run;
@@ -22,7 +22,10 @@ struct Page<'a> {
     caption: String,
     seeds: usize,
     headings: &'a [String],
+    groups: &'a [(String, usize)],
     rows: Vec<Line>,
+    /// Rows that are no variants.
+    beside: Vec<Line>,
     failed: Vec<String>,
     expectations: &'a [Answer],
     charts: Vec<Chart>,
@@ -68,21 +71,24 @@ struct ClassCell {
 pub fn render<T: Tensor>(
     experiment: &Experiment,
     results: &Results,
-    sheet: &Table,
+    table: &Table,
     answers: &[Answer],
     registry: &Registry<T>,
     out: &Path,
 ) -> Outcome<String> {
     let seeds = results.seeds();
     let seed = seeds.first().copied().unwrap_or(0);
+    let variants = table.rows.len() - table.beside;
     let charts = chart::of(experiment, results, registry)?;
     let page = Page {
         name: &experiment.name,
         question: experiment.question.trim(),
-        caption: table::caption(results),
+        caption: super::table::caption(results),
         seeds: seeds.len(),
-        headings: &sheet.headings,
-        rows: sheet.rows.iter().map(|cells| line(cells, results)).collect(),
+        headings: &table.headings,
+        groups: &table.groups,
+        rows: table.rows[..variants].iter().map(|cells| line(cells, results)).collect(),
+        beside: table.rows[variants..].iter().map(|cells| line(cells, results)).collect(),
         failed: failed_seeds(results),
         expectations: answers,
         intervals: intervals(&charts, seeds.len()),
@@ -126,7 +132,9 @@ pub(super) fn failed_seeds(results: &Results) -> Vec<String> {
 
 fn line(cells: &[String], results: &Results) -> Line {
     let name = cells.first().cloned().unwrap_or_default();
-    Line { failure: failure(results, &name), cells: cells.iter().skip(1).cloned().collect(), name }
+    // A built-in row may say whose model it is of.
+    let variant = name.split(' ').next().unwrap_or_default();
+    Line { failure: failure(results, variant), cells: cells.iter().skip(1).cloned().collect(), name }
 }
 
 /// What the bands and whiskers of charts are; nothing if there are none.

@@ -10,7 +10,7 @@
 
 pub mod sheet;
 
-use crate::experiment::Experiment;
+use crate::experiment::{BuiltIn, Experiment};
 use crate::failure::Outcome;
 use crate::results::{Results, Row, Status};
 use crate::statistics::{Interval, mean, student};
@@ -30,7 +30,7 @@ fn columns<T: Tensor>(experiment: &Experiment, registry: &Registry<T>) -> Outcom
                 // The name of a data set stands before the heading, as before the key.
                 let prefix = key.strip_suffix(figure.name).unwrap_or_default();
                 let heading = headed(prefix, figure.heading);
-                columns.push(Column { key, heading });
+                columns.push(Column::new(key, heading));
             }
         }
     }
@@ -46,6 +46,9 @@ fn headed(prefix: &str, heading: &str) -> String {
 
 /// What is lost on the way from 1 to the mIoU: a name, and how much a row loses there.
 type Loss = (&'static str, &'static str, fn(&Row, &str) -> Option<f64>);
+
+/// What the columns of losses are together.
+const GROUP: &str = "error budget: 1 − mIoU is their sum";
 
 const BUDGET: [Loss; 3] = [
     ("lost_to_selection", "lost to class selection", |row, prefix| {
@@ -90,7 +93,9 @@ pub fn sheet<T: Tensor>(experiment: &Experiment, results: &Results, registry: &R
     columns.extend(figures.iter().cloned());
     let budget = || prefixes.iter().flat_map(|prefix| BUDGET.iter().map(move |loss| (prefix, loss)));
     columns.extend(
-        budget().map(|(prefix, (key, heading, _))| Column::new(format!("{prefix}{key}"), headed(prefix, heading))),
+        budget().map(|(prefix, (key, heading, _))| {
+            Column::new(format!("{prefix}{key}"), headed(prefix, heading)).of(GROUP)
+        }),
     );
     columns.extend([Column::new("train_images_per_second", "images/s"), Column::new("seconds", "seconds")]);
     let row = |variant: &str| {
@@ -98,14 +103,17 @@ pub fn sheet<T: Tensor>(experiment: &Experiment, results: &Results, registry: &R
         let done: Vec<&Row> = runs.iter().copied().filter(|row| row.status == Status::Done).collect();
         let values = |of: &dyn Fn(&Row) -> Option<f64>| done.iter().filter_map(|row| of(row)).collect::<Vec<f64>>();
         let axis = |axis: &&String| runs.iter().find_map(|row| row.axes.get(*axis)).map_or(Cell::Nothing, shown);
-        let mut cells = vec![Cell::Text(variant.to_owned())];
+        let label = runs.first().map_or_else(|| variant.to_owned(), |row| row.label());
+        let mut cells = vec![Cell::Text(label)];
         cells.extend(axes.iter().map(axis));
         cells.extend(figures.iter().map(|Column { key, .. }| {
             let of_images = done.first().and_then(|row| row.intervals.get(key).copied());
             cell(&values(&|row| row.metrics.get(key).copied()), of_images)
         }));
         cells.extend(budget().map(|(prefix, (_, _, lost))| cell(&values(&|row| lost(row, prefix)), None)));
-        let plain = |values: Vec<f64>| mean(&values).map_or(Cell::Nothing, |value| Cell::plain(value, 0));
+        let trained = !runs.iter().any(|row| row.is_built_in());
+        let plain =
+            |values: Vec<f64>| mean(&values).filter(|_| trained).map_or(Cell::Nothing, |value| Cell::plain(value, 0));
         cells.push(plain(values(&|row| Some(row.train_images_per_second))));
         cells.push(plain(values(&|row| Some(row.seconds))));
         let failure = runs.iter().find_map(|row| match &row.status {
@@ -119,8 +127,9 @@ pub fn sheet<T: Tensor>(experiment: &Experiment, results: &Results, registry: &R
     };
     let known = experiment.variants.iter().map(|variant| variant.name.as_str());
     let others = results.variants().into_iter().filter(|name| known.clone().all(|known| known != *name));
-    let rows = known.clone().chain(others).map(row).collect();
-    Ok(Sheet { caption: caption(results), columns, fixed: 1 + axes.len(), rows })
+    let (beside, others): (Vec<&str>, Vec<&str>) = others.partition(|name| BuiltIn::by_name(name).is_some());
+    let rows = known.clone().chain(others).chain(beside.iter().copied()).map(row).collect();
+    Ok(Sheet { caption: caption(results), columns, fixed: 1 + axes.len(), rows, beside: beside.len() })
 }
 
 /// A value of an axis.
@@ -145,8 +154,12 @@ pub struct Table {
     pub caption: String,
     /// One per column.
     pub headings: Vec<String>,
+    /// What neighbouring columns share, and how many they are; empty names for those that share nothing. No entry if none do.
+    pub groups: Vec<(String, usize)>,
     /// Variant, its place on the axes, its figures, images/s, seconds.
     pub rows: Vec<Vec<String>>,
+    /// How many rows at the end are no variants.
+    pub beside: usize,
 }
 
 /// The table of an experiment.
@@ -154,9 +167,18 @@ pub struct Table {
 /// # Errors
 /// If a metric is unknown.
 pub fn of<T: Tensor>(experiment: &Experiment, results: &Results, registry: &Registry<T>) -> Outcome<Table> {
-    let Sheet { caption, columns, rows, .. } = sheet(experiment, results, registry)?;
+    let Sheet { caption, columns, rows, beside, .. } = sheet(experiment, results, registry)?;
+    let mut groups: Vec<(String, usize)> = vec![];
+    for column in &columns {
+        match groups.last_mut() {
+            Some((group, columns)) if *group == column.group => *columns += 1,
+            _ => groups.push((column.group.to_owned(), 1)),
+        }
+    }
+    groups.retain(|_| columns.iter().any(|column| !column.group.is_empty()));
     let headings = columns.into_iter().map(|column| column.heading).collect();
-    Ok(Table { caption, headings, rows: rows.iter().map(|row| row.iter().map(Cell::text).collect()).collect() })
+    let rows = rows.iter().map(|row| row.iter().map(Cell::text).collect()).collect();
+    Ok(Table { caption, headings, groups, rows, beside })
 }
 
 /// The table for the terminal.

@@ -4,9 +4,12 @@
 //! # experiment quick, revision 3b006a, command simseg run experiments/quick.toml
 //! variant,seed,status,axis:aligner.image_k,miou,miou.low,miou.high,train_images_per_second,seconds
 //! loda,0,done,3,0.412,0.39,0.43,540,31
+//! # answer {"expect":"loda.miou > dense.miou @95%","holds":true,"text":"loda.miou > dense.miou @95% (left − right: 0.1 to 0.3, …)"}
 //! ```
+//!
+//! An interval of a difference does not follow from rows, so the answers that the run recorded stand below them.
 
-use super::{Results, Row, Status};
+use super::{Answer, Results, Row, Status};
 use crate::failure::{Failure, Outcome};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +17,13 @@ use std::path::Path;
 /// Columns that every file has, first and last.
 const FIRST: [&str; 3] = ["variant", "seed", "status"];
 const LAST: [&str; 2] = ["train_images_per_second", "seconds"];
+/// Whose model a built-in row is of, where there is such a row.
+const OF: &str = "of";
 const AXIS: &str = "axis:";
+/// What a line with an answer begins with: a cell that begins so stands in quotes.
+const ANSWER: &str = "# answer ";
+/// A file has at most this many bytes.
+const LIMIT: u64 = 1 << 28;
 
 /// The rows as CSV; the first line says where they come from.
 pub fn csv(results: &Results, revision: &str, command: &str) -> String {
@@ -23,6 +32,8 @@ pub fn csv(results: &Results, revision: &str, command: &str) -> String {
     let figures = all(|row| row.metrics.keys().cloned().collect());
     let intervals = all(|row| row.intervals.keys().cloned().collect());
     let mut headings: Vec<String> = FIRST.map(str::to_owned).into();
+    let of_models = results.rows.iter().any(|row| !row.of.is_empty());
+    headings.extend(of_models.then(|| OF.to_owned()));
     headings.extend(axes.iter().map(|axis| format!("{AXIS}{axis}")));
     for figure in &figures {
         headings.push(figure.clone());
@@ -38,6 +49,7 @@ pub fn csv(results: &Results, revision: &str, command: &str) -> String {
             Status::Failed(why) => format!("failed: {}", why.replace(['\n', '\r'], " ")),
         };
         let mut cells = vec![row.variant.clone(), row.seed.to_string(), status];
+        cells.extend(of_models.then(|| row.of.clone()));
         cells.extend(axes.iter().map(|axis| row.axes.get(axis).map(written).unwrap_or_default()));
         for figure in &figures {
             cells.push(number(row.metrics.get(figure).copied()));
@@ -52,6 +64,28 @@ pub fn csv(results: &Results, revision: &str, command: &str) -> String {
     let from =
         format!("# experiment {}, revision {revision}, command {}\n", results.experiment, command.replace('\n', " "));
     from + &joined(&headings) + &results.rows.iter().map(line).collect::<String>()
+}
+
+/// Recorded answers as the last lines of such a file.
+///
+/// # Errors
+/// If one is nothing that JSON can hold.
+pub fn answer_lines(answers: &[Answer]) -> Outcome<String> {
+    let line = |answer: &Answer| Ok(format!("{ANSWER}{}\n", serde_json::to_string(answer)?));
+    answers.iter().map(line).collect::<serde_json::Result<_>>().map_err(|error| Failure::input("answers", error))
+}
+
+/// The answers of such a file; none if it was written without.
+///
+/// # Errors
+/// The first that is none.
+pub fn answers(path: &Path) -> Outcome<Vec<Answer>> {
+    let text = simseg_data::bounded::text(path, LIMIT, "rows of an experiment")?;
+    let of = |(line, number): (&str, usize)| {
+        let answer = serde_json::from_str(line.strip_prefix(ANSWER)?);
+        Some(answer.map_err(|error| Failure::file(path, format!("line {number}: {error}"))))
+    };
+    text.lines().zip(1..).filter_map(of).collect()
 }
 
 /// A value of an axis: a text stands for itself unless it reads as something else.
@@ -92,7 +126,7 @@ fn cells(line: &str) -> Option<Vec<String>> {
 /// # Errors
 /// The first line that is none of it, with what was expected.
 pub fn read(path: &Path) -> Outcome<Results> {
-    let text = simseg_data::bounded::text(path, 1 << 28, "rows of an experiment")?;
+    let text = simseg_data::bounded::text(path, LIMIT, "rows of an experiment")?;
     let wrong = |line: usize, why: String| Failure::file(path, format!("line {line}: {why}"));
     let mut lines = text.lines().zip(1..);
     let form = || wrong(1, "expected `# experiment …, revision …, command …`".into());
@@ -116,7 +150,10 @@ pub fn read(path: &Path) -> Outcome<Results> {
         })?;
         Ok(row)
     };
-    let rows = lines.filter(|(line, _)| !line.is_empty()).map(row).collect::<Outcome<Vec<_>>>()?;
+    let rows = lines
+        .filter(|(line, _)| !line.is_empty() && !line.starts_with(ANSWER))
+        .map(row)
+        .collect::<Outcome<Vec<_>>>()?;
     Ok(Results { experiment: experiment.to_owned(), rows })
 }
 
@@ -131,6 +168,7 @@ fn put(row: &mut Row, heading: &str, cell: &str, headings: &[String]) -> Option<
         "status" => row.status = Status::Failed(cell.strip_prefix("failed: ")?.to_owned()),
         "train_images_per_second" => row.train_images_per_second = number()?,
         "seconds" => row.seconds = number()?,
+        OF => row.of = cell.to_owned(),
         _ if cell.is_empty() => {}
         _ if heading.starts_with(AXIS) => {
             let value = serde_json::from_str(cell).unwrap_or_else(|_| cell.into());

@@ -177,6 +177,17 @@ impl Images {
         self.count(prefix) == other.count(prefix) && self.of(prefix).zip(other.of(prefix)).all(alike)
     }
 
+    /// The first image that adds something else than in another run, or that one of the two has not.
+    pub fn differs(&self, other: &Self) -> Option<&str> {
+        if self.header != other.header {
+            return Some(self.lines.first().map_or("", |line| &line.stem));
+        }
+        let differing = self.lines.iter().zip(&other.lines).find(|(own, other)| own != other).map(|(own, _)| own);
+        let longer = if self.len() > other.len() { &self.lines } else { &other.lines };
+        let missing = longer.get(self.len().min(other.len()));
+        differing.map(|line| line.stem.as_str()).or(missing.map(|_| "one that only one of them has"))
+    }
+
     /// All figures, in every round of the bootstrap too.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ pub mod samples;
 
 pub use answers::{Answer, answers};
 
-use crate::experiment::Experiment;
+use crate::experiment::{BuiltIn, Experiment};
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use simseg_data::atomic;
@@ -31,6 +31,9 @@ pub struct Row {
     pub variant: String,
     /// Seed of the run.
     pub seed: u64,
+    /// The variant whose model a built-in row is of; empty for variants, and for rows that no model has a part in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub of: String,
     /// Where the variant lies on the axes of its experiment: `aligner.image_k` → 3.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, serde_json::Value>,
@@ -55,6 +58,18 @@ pub struct Row {
     /// Seconds of judging, its share where variants were judged together.
     #[serde(default)]
     pub judge_seconds: f64,
+}
+
+impl Row {
+    /// Whether it is none of a variant.
+    pub fn is_built_in(&self) -> bool {
+        BuiltIn::by_name(&self.variant).is_some()
+    }
+
+    /// Its name for people: a row of a model says whose.
+    pub fn label(&self) -> String {
+        if self.of.is_empty() { self.variant.clone() } else { format!("{} (of {})", self.variant, self.of) }
+    }
 }
 
 /// How a run ended.
@@ -100,10 +115,10 @@ impl Results {
         }
     }
 
-    /// Seeds one after the other, variants in the order of the experiment; those that it has no more come last.
+    /// Seeds one after the other, variants in the order of the experiment, those that it has no more, and built-in rows.
     pub fn sort(&mut self, experiment: &Experiment) {
-        let place = |row: &Row| experiment.variants.iter().position(|variant| variant.name == row.variant);
-        self.rows.sort_by_key(|row| (row.seed, place(row).unwrap_or(usize::MAX)));
+        let place = |row: &Row| experiment.judged().position(|variant| variant.name == row.variant);
+        self.rows.sort_by_key(|row| (row.seed, row.is_built_in(), place(row).unwrap_or(usize::MAX)));
     }
 
     /// Reads the file of a folder.

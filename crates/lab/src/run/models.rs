@@ -1,6 +1,7 @@
 //! Trained models as variants use them: which are judged together, and what their folders share.
 
 use super::Registries;
+use crate::experiment::built_in::BuiltIn;
 use crate::experiment::{Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::judging::Judge;
@@ -43,8 +44,9 @@ pub(super) fn judge<'a, T: Tensor>(
     model: &'a Model<T>,
     words: &'a Words<T>,
     metrics: &'a [Box<dyn Metric<T>>],
+    instead: Option<BuiltIn>,
 ) -> Judge<'a, T> {
-    Judge { model, words, segmenter: model.segmenter(), metrics, given: false }
+    Judge { model, words, segmenter: model.segmenter(), metrics, instead }
 }
 
 /// The settings with the number of words that the network must know.

@@ -1,6 +1,6 @@
 //! What a run has to do: trainings, each with the variants that are judged on it; and what is there already.
 
-use crate::experiment::{Experiment, Settings, Variant};
+use crate::experiment::{BuiltIn, Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::results::inputs::{self, Inputs};
 use crate::results::{Row, Status, folder};
@@ -49,6 +49,11 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// The variant whose training a row needs: its own, or the baseline's.
+fn trained<'a>(experiment: &'a Experiment, name: &'a str) -> &'a str {
+    if BuiltIn::by_name(name).is_some() { &experiment.baseline } else { name }
+}
+
 impl Wanted {
     /// That every pattern fits some variant.
     ///
@@ -67,12 +72,15 @@ impl Wanted {
         Ok(())
     }
 
-    fn takes(&self, name: &str) -> bool {
+    /// Built-in rows go with the baseline, on whose model they are judged.
+    fn takes(&self, experiment: &Experiment, name: &str) -> bool {
+        let name = trained(experiment, name);
         self.only.is_empty() || self.only.iter().any(|pattern| fits(pattern, name))
     }
 
     /// Whether a variant is trained and judged again.
-    pub fn repeats(&self, name: &str) -> bool {
+    pub fn repeats(&self, experiment: &Experiment, name: &str) -> bool {
+        let name = trained(experiment, name);
         self.redo.iter().any(|pattern| fits(pattern, name))
     }
 }
@@ -90,13 +98,13 @@ impl Plan {
     ) -> Outcome<Self> {
         let (mut plan, mut known) = (Self::default(), Inputs::new());
         for &seed in &wanted.seeds {
-            for (index, Variant { name, settings, .. }) in experiment.variants.iter().enumerate() {
-                if !wanted.takes(name) {
+            for (index, Variant { name, settings, .. }) in experiment.judged().enumerate() {
+                if !wanted.takes(experiment, name) {
                     continue;
                 }
                 let place = folder::of_run(out, name, seed);
                 let key = key(settings, seed, registry, &mut known)?;
-                let again = wanted.repeats(name);
+                let again = wanted.repeats(experiment, name);
                 if !again {
                     inputs::hold(&place, &inputs::of(settings, &mut known)?)?;
                     if let Some(row) = finished(&place, settings, seed)? {

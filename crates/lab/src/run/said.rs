@@ -12,7 +12,7 @@ use std::path::Path;
 pub fn pictures<D: Differentiable>(experiment: &Experiment, unit: &Unit, registries: &Registries<D>) -> Outcome<u64> {
     let mut all = 0;
     for (number, &index) in unit.variants.iter().enumerate() {
-        let settings = &experiment.variants[index].settings;
+        let settings = &experiment.at(index).settings;
         if number == 0 {
             all += settings.training.steps * settings.training.batch as u64;
         }
@@ -36,11 +36,11 @@ pub fn say_plan<D: Differentiable>(
     let judged: usize = plan.units.iter().map(|unit| unit.variants.len()).sum();
     let mut bytes = 0;
     for unit in &to_train {
-        let settings = &experiment.variants[unit.variants[0]].settings;
+        let settings = &experiment.at(unit.variants[0]).settings;
         let layout = start::layout(settings, &registries.training)?;
         let parameters: usize = layout.iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
         bytes += 4 * parameters as u64;
-        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.variants[index].name.as_str()).collect();
+        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.at(index).name.as_str()).collect();
         say!(
             "train  seed {}  {} steps of {} pairs, {parameters} parameters and those of its words: {}",
             unit.seed,
@@ -50,7 +50,7 @@ pub fn say_plan<D: Differentiable>(
         );
     }
     for unit in plan.units.iter().filter(done) {
-        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.variants[index].name.as_str()).collect();
+        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.at(index).name.as_str()).collect();
         say!("judge  seed {}  trained already: {}", unit.seed, names.join(", "));
     }
     say!(

@@ -34,8 +34,10 @@ const FINISHED: &str = "training.json";
 
 /// Everything that a unit needs.
 pub struct Work<'a, D: Differentiable> {
-    /// All variants of the experiment.
+    /// All variants of the experiment, and the rows beside them.
     pub variants: &'a [Variant],
+    /// The variant whose model the rows beside them are of.
+    pub baseline: &'a str,
     /// The output folder.
     pub out: &'a Path,
     /// Algorithms.
@@ -92,14 +94,18 @@ impl<D: Differentiable> Work<'_, D> {
                         let done = Row {
                             variant: variant.name.clone(),
                             seed: unit.seed,
+                            of: self.of(variant),
                             axes: json(&variant.axes),
                             training: unit.key.clone(),
                             metrics,
                             intervals,
                             per_class,
-                            train_images_per_second: finished.images_per_second,
+                            train_images_per_second: match variant.built_in {
+                                None => finished.images_per_second,
+                                Some(_) => 0.0, // nothing is trained for it
+                            },
                             // The work really done for this row: a shared training counts once.
-                            seconds: std::mem::take(&mut seconds),
+                            seconds: if variant.built_in.is_none() { std::mem::take(&mut seconds) } else { 0.0 },
                             judge_seconds: each,
                             ..Row::default()
                         };
@@ -124,6 +130,12 @@ impl<D: Differentiable> Work<'_, D> {
         folder::of_run(self.out, &self.variants[index].name, seed)
     }
 
+    /// Whose model a row beside the variants is of; empty if it is of none.
+    fn of(&self, variant: &Variant) -> String {
+        let is_of_a_model = variant.built_in.is_some_and(|row| row.is_of_a_model());
+        if is_of_a_model { self.baseline.to_owned() } else { String::new() }
+    }
+
     /// A row with an error.
     fn fail(&self, index: usize, seed: u64, failure: &Failure, row: &mut dyn FnMut(Row) -> Outcome) -> Outcome {
         let variant = &self.variants[index];
@@ -131,7 +143,8 @@ impl<D: Differentiable> Work<'_, D> {
         let named = failure.clone().within(format!("{} seed {seed}: ", variant.name));
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(named);
         let status = Status::Failed(failure.to_string());
-        let failed = Row { variant: variant.name.clone(), seed, axes: json(&variant.axes), status, ..Row::default() };
+        let (axes, of) = (json(&variant.axes), self.of(variant));
+        let failed = Row { variant: variant.name.clone(), seed, of, axes, status, ..Row::default() };
         let place = self.place(index, seed);
         // Where not even this can be written, the failure is not the variant's: it is passed on.
         let kept = atomic::folder(&place).map_err(Failure::from);
@@ -230,8 +243,9 @@ impl<D: Differentiable> Work<'_, D> {
             });
             let metrics: Vec<Vec<Box<dyn Metric<D::Plain>>>> = metrics.collect::<Outcome<_>>()?;
             let pairs = group.iter().zip(&metrics);
-            let judges: Vec<Judge<'_, D::Plain>> =
-                pairs.map(|((_, model), metrics)| judge(model, &words, metrics)).collect();
+            let judges: Vec<Judge<'_, D::Plain>> = pairs
+                .map(|((index, model), metrics)| judge(model, &words, metrics, self.variants[*index].built_in))
+                .collect();
             seen.iter_mut().for_each(|seen| seen.classes(&prefix, dataset.classes()));
             let mut pictures: Vec<Vec<samples::Sample>> = group.iter().map(|_| vec![]).collect();
             self.sweep.at(format!("{} seed {}: {prefix}judging", self.variants[group[0].0].name, unit.seed));

@@ -135,6 +135,14 @@ impl Limits {
     }
 }
 
+/// That a temperature is one: what is divided by it must stay a number.
+pub(crate) fn check_temperature(temperature: f64) -> Result<()> {
+    match temperature > 0.0 && temperature.is_finite() {
+        true => Ok(()),
+        false => Err(Error::setting("aligner.temperature", format!("a positive number, found {temperature}"))),
+    }
+}
+
 /// What an aligner is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {

@@ -12,12 +12,12 @@
 //! `τ` is found by sorting, exactly: the rule holds for a first few of the sorted responses and for none after them. Which ones is a
 //! constant to the gradient; `τ` as a function of those is differentiable, and so are the weights. Padding gets no weight.
 
-use super::{Aligner, AlignerConfig, Limits, Side, Stage, lengths, pooled_tokens};
+use super::{Aligner, AlignerConfig, Limits, Side, Stage, check_temperature, lengths, pooled_tokens};
 use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
-use simseg_tensor::{Error, Ops, Result, Tensor, Unary};
+use simseg_tensor::{Ops, Result, Tensor, Unary};
 
 /// How responses become weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,12 +147,7 @@ impl<T: Tensor> Aligner<T> for SoftTopK {
 
 impl<T: Tensor> AlignerConfig<T> for SoftTopK {
     fn check(&self, _: Limits) -> Result<()> {
-        match self.temperature > 0.0 && self.temperature.is_finite() {
-            true => Ok(()),
-            false => {
-                Err(Error::setting("aligner.temperature", format!("a positive number, found {}", self.temperature)))
-            }
-        }
+        check_temperature(self.temperature)
     }
 
     fn build(&self, _: Stage, _: &Parameters<T>) -> Result<Box<dyn Aligner<T>>> {

@@ -15,7 +15,7 @@
 //!
 //! The paper's temperature is the global one, learned; an aligner does not see that, so here it is a setting.
 
-use super::{Aligner, AlignerConfig, Dense, Limits, Side, Stage, lengths, pooled_tokens};
+use super::{Aligner, AlignerConfig, Dense, Limits, Side, Stage, check_temperature, lengths, pooled_tokens};
 use crate::parameters::Parameters;
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
@@ -101,12 +101,7 @@ impl<T: Tensor> AlignerConfig<T> for Sparc {
             let found = self.coefficient;
             return Err(Error::setting("aligner.coefficient", format!("0 or a positive number, found {found}")));
         }
-        match self.temperature > 0.0 && self.temperature.is_finite() {
-            true => Ok(()),
-            false => {
-                Err(Error::setting("aligner.temperature", format!("a positive number, found {}", self.temperature)))
-            }
-        }
+        check_temperature(self.temperature)
     }
 
     fn build(&self, _: Stage, _: &Parameters<T>) -> Result<Box<dyn Aligner<T>>> {

@@ -48,8 +48,7 @@ pub trait Segmenter<T: Tensor>: Send + Sync {
     /// If shapes do not fit, or the tap fails.
     fn segment(&self, view: View<'_, T>, tap: &mut dyn Tap<T>) -> Result<Segmentation>;
 
-    /// The same, but the classes in the image are given (the background is passed over): what would remain wrong if choosing
-    /// them were perfect.
+    /// The same, but the classes in the image are given (the background is passed over): all of them are drawn, whatever they score.
     ///
     /// # Errors
     /// As [`Self::segment`].

@@ -12,7 +12,7 @@
 
 use super::{Segmentation, Segmenter};
 use crate::affinity;
-use crate::compose::{self, ClassMask, Compose, Unclaimed};
+use crate::compose::{self, ClassMask, Compose, Unclaimed, compose, compose_given};
 use crate::features::View;
 use crate::map::{self, Map, Upsample};
 use crate::memo;
@@ -22,7 +22,7 @@ use crate::refine::morphology::Closings;
 use crate::refine::{Canvas, Crf, Cut, MaskStep, Masks, Refiner};
 use crate::registry::Parts;
 use crate::score::ClassScore;
-use crate::threshold::{Candidates, Oracle, Scores, Statistics, Std, Threshold, TopN, ranking};
+use crate::threshold::{Candidates, Scores, Statistics, Std, Threshold, TopN, keep, ranking};
 use serde::{Deserialize, Serialize};
 use simseg_model::Aligner;
 use simseg_registry::Choice;
@@ -66,11 +66,11 @@ impl Keys {
 impl<T: Tensor> Segmenter<T> for SimSeg<T> {
     fn segment(&self, view: View<'_, T>, tap: &mut dyn Tap<T>) -> Result<Segmentation> {
         self.threshold.check(view.bank.classes)?;
-        self.run(view, &*self.threshold, tap)
+        self.run(view, None, tap)
     }
 
     fn segment_given(&self, view: View<'_, T>, classes: &[usize], tap: &mut dyn Tap<T>) -> Result<Segmentation> {
-        self.run(view, &Oracle { classes: classes.to_vec() }, tap)
+        self.run(view, Some(classes), tap)
     }
 
     fn given_key(&self) -> Option<&str> {
@@ -127,23 +127,29 @@ impl<T: Tensor> SimSeg<T> {
         Ok(maps)
     }
 
-    /// All of it, under one rule for which classes are in the image.
-    fn run(&self, view: View<'_, T>, rule: &dyn Threshold, tap: &mut dyn Tap<T>) -> Result<Segmentation> {
+    /// All of it. Classes that are given are drawn, all of them, whatever they score: no rule, no cap, no positive score.
+    fn run(&self, view: View<'_, T>, given: Option<&[usize]>, tap: &mut dyn Tap<T>) -> Result<Segmentation> {
         view.check()?;
         let image = view.image;
         let memo = view.memo;
         let scores = memo::once(memo, || self.keys.score.clone(), || self.score.scores(view))?;
         let scores = Arc::unwrap_or_clone(scores);
         let ranked = Scores::new(&scores, view.bank.background);
-        let mut selection = rule.select(ranked);
-        self.candidates.limit(ranked, &mut selection);
+        let selection = match given {
+            Some(classes) => keep(ranked, f32::NAN, |class| classes.contains(&class)),
+            None => {
+                let mut selection = self.threshold.select(ranked);
+                self.candidates.limit(ranked, &mut selection);
+                selection
+            }
+        };
         tap.see_host("scores", &[scores.len()], &scores)?;
         tap.see_host("threshold", &[1], &[selection.threshold])?;
 
         let drawn = memo::once(
             memo,
-            || format!("{} of {:?}", self.keys.given, selection.classes),
-            || self.draw(view, &selection.classes, &scores),
+            || format!("{} of {}{:?}", self.keys.given, if given.is_some() { "given " } else { "" }, selection.classes),
+            || self.draw(view, &selection.classes, &scores, if given.is_some() { compose_given } else { compose }),
         )?;
         let size = [image.input.height, image.input.width];
         for mask in &drawn.masks {
@@ -163,7 +169,7 @@ impl<T: Tensor> SimSeg<T> {
     }
 
     /// Maps, masks and labels of the selected classes.
-    fn draw(&self, view: View<'_, T>, classes: &[usize], scores: &[f32]) -> Result<Drawn> {
+    fn draw(&self, view: View<'_, T>, classes: &[usize], scores: &[f32], composed: Composed) -> Result<Drawn> {
         let image = view.image;
         let maps = self.maps(view, classes)?;
         let Masks { last, steps } = self.refined(view, classes, &maps)?;
@@ -171,7 +177,7 @@ impl<T: Tensor> SimSeg<T> {
         let masks: Vec<ClassMask> =
             found.map(|(&class, (map, mask))| ClassMask { class, score: scores[class], map, mask }).collect();
         let unclaimed = view.bank.unclaimed();
-        let mut labels = compose::compose(&masks, image.input.area(), self.compose, unclaimed);
+        let mut labels = composed(&masks, image.input.area(), self.compose, unclaimed);
         if self.unclaimed == Unclaimed::BestClass {
             let best = ranking(scores).into_iter().find(|class| view.bank.foreground().contains(class));
             compose::give_to_best(&mut labels, &masks, unclaimed, best.unwrap_or(0));
@@ -198,6 +204,9 @@ impl<T: Tensor> SimSeg<T> {
         Ok(Masks::together(masks.iter().map(|masks| &**masks)))
     }
 }
+
+/// [`compose`] or [`compose_given`].
+type Composed = fn(&[ClassMask], usize, Compose, u16) -> Vec<u16>;
 
 /// What comes of a set of selected classes.
 #[derive(Clone)]

@@ -45,6 +45,26 @@ impl Expectation {
         self.sure
     }
 
+    /// Whether a recorded answer to one that ends in `@95%` is of its form (`… (left − right: LOW to HIGH, …)`) and follows from its own
+    /// interval. Ends that are written as 0 may lie on either side.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn fits(&self, holds: bool, text: &str) -> Result<(), String> {
+        let form = || format!("expected an answer `… (left − right: LOW to HIGH, …)`, found `{text}`");
+        let interval = text.strip_prefix(&self.line).and_then(|rest| rest.strip_prefix(" (left − right: "));
+        let interval = interval.and_then(|rest| rest.split_once(", ")?.0.split_once(" to ")).ok_or_else(form)?;
+        let number = |end: &str| end.parse::<f64>().ok().filter(|end| end.is_finite()).ok_or_else(form);
+        let (low, high) = (number(interval.0)?, number(interval.1)?);
+        if low > high {
+            return Err(form());
+        }
+        match low == 0.0 || high == 0.0 || self.how.is_beside((low, high)) == holds {
+            true => Ok(()),
+            false => Err(format!("recorded as {holds}, but the interval is {low} to {high}")),
+        }
+    }
+
     /// Checks one that ends in `@95%`; none if no seed has all of its figures.
     ///
     /// # Errors

@@ -83,12 +83,20 @@ pub struct Column {
     pub key: String,
     /// Its name for people.
     pub heading: String,
+    /// What it shares with its neighbours of the same group; empty for one that stands alone.
+    pub group: &'static str,
 }
 
 impl Column {
     /// One of this key and heading.
     pub fn new(key: impl Into<String>, heading: impl Into<String>) -> Self {
-        Self { key: key.into(), heading: heading.into() }
+        Self { key: key.into(), heading: heading.into(), group: "" }
+    }
+
+    /// The same in a group.
+    #[must_use]
+    pub fn of(self, group: &'static str) -> Self {
+        Self { group, ..self }
     }
 }
 
@@ -103,6 +111,8 @@ pub struct Sheet {
     pub fixed: usize,
     /// As many cells as columns each.
     pub rows: Vec<Vec<Cell>>,
+    /// How many rows at the end are set apart by a rule: those that are no variants.
+    pub beside: usize,
 }
 
 /// A table for a terminal is about as wide; what does not fit stands below.
@@ -156,7 +166,11 @@ impl Sheet {
         let mut out = String::new();
         for (i, block) in blocks.iter().enumerate() {
             out.push_str(if i > 0 { "\n" } else { "" });
-            for row in std::iter::once(&headings).chain(&cells) {
+            for (number, row) in std::iter::once(&headings).chain(&cells).enumerate() {
+                if self.beside > 0 && number == 1 + cells.len() - self.beside {
+                    let width: usize = block.iter().map(|column| widths[*column] + 2).sum::<usize>() + fixed - 2;
+                    let _ = writeln!(out, "{}", "─".repeat(width));
+                }
                 let line = (0..self.fixed).chain(block.iter().copied()).enumerate().map(|(place, column)| {
                     let (cell, width) = (&row[column], widths[column]);
                     if place == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") }
@@ -227,7 +241,11 @@ impl Sheet {
         };
         let shape = format!("l{}", "r".repeat(self.columns.len().saturating_sub(1)));
         let headings = line(self.columns.iter().map(|column| column.heading.clone()).collect());
-        let rows: String = self.rows.iter().map(|row| line(row.iter().map(Cell::text).collect())).collect();
+        let mut rows: Vec<String> = self.rows.iter().map(|row| line(row.iter().map(Cell::text).collect())).collect();
+        if self.beside > 0 {
+            rows.insert(rows.len() - self.beside, "\\hline\n".to_owned());
+        }
+        let rows = rows.concat();
         let caption = escaped(&self.caption);
         format!(
             "% {caption}\n\\begin{{tabular}}{{{shape}}}\n\\hline\n{headings}\\hline\n{rows}\\hline\n\\end{{tabular}}\n"
