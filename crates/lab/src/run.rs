@@ -17,10 +17,11 @@ use crate::results::drawn::Runs;
 use crate::results::folder;
 pub use crate::results::folder::Earlier;
 use crate::results::provenance::Provenance;
+use crate::results::trainings::{self, Elsewhere, Maker};
 use crate::results::{Results, Row, Status};
 use crate::training::start;
 use corpora::{Drawn, Sweep};
-use plan::{Plan, Unit, Wanted, of_training};
+use plan::{Plan, Unit, Wanted};
 use said::{pictures, say_plan};
 use simseg::{Extension, Registry};
 use simseg_tensor::Differentiable;
@@ -44,6 +45,8 @@ pub struct Options {
     pub earlier: Earlier,
     /// Where the numbers come from.
     pub provenance: Provenance,
+    /// Output folders whose finished trainings are taken, whatever made them.
+    pub reuse: Vec<PathBuf>,
 }
 
 /// Algorithms for both kinds of tensors that a run needs: those that remember how they were computed, and plain ones.
@@ -76,22 +79,28 @@ pub fn run<D: Differentiable>(
             if experiment.variants.len() > 1 { failure.within(format!("[variants.{name}] ")) } else { failure }
         })?;
     }
+    let asked = Elsewhere::new(&options.reuse, Maker::of(&options.provenance))?;
+    // Who starts afresh wants everything trained anew; what lies beside would be taken by chance.
+    let afresh = options.earlier == Earlier::Clear;
+    let plan = |out: &Path| {
+        let elsewhere = if afresh { asked.clone() } else { asked.clone().beside(out) };
+        Plan::of(&experiment, &options.wanted, (out, &elsewhere), &options.provenance, &registries.training)
+    };
     if options.plan {
         let out = options.out.clone().unwrap_or_else(|| experiment.default_folder());
-        let plan = Plan::of(&experiment, &options.wanted, &out, &registries.training)?;
+        let plan = plan(&out)?;
         say_plan(&experiment, &plan, &out, &registries)?;
         return Ok(Results { experiment: experiment.name.clone(), rows: plan.finished });
     }
     let place = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
     let out = place.path.clone();
     crate::output::note!("{}\n→ {}", experiment.question.trim(), out.display());
-    let plan = Plan::of(&experiment, &options.wanted, &out, &registries.training)?;
-    for unit in &plan.units {
-        // What is done again is trained again.
-        if unit.variants.iter().any(|&index| options.wanted.repeats(&experiment, &experiment.at(index).name)) {
-            let _ = std::fs::remove_file(of_training(&out, &unit.key).join("training.json"));
-        }
-    }
+    let plan = plan(&out)?;
+    plan.differences
+        .iter()
+        .for_each(|line| crate::output::note!("note: rows that are there and those to come: {line}"));
+    // What is done again is trained again.
+    plan.units.iter().filter(|unit| unit.again).for_each(|unit| trainings::forget(&out, &unit.key));
     let mut results = Results::earlier(&out, &experiment.name)?;
     plan.finished.into_iter().for_each(|row| results.put(row));
     let results = Mutex::new(results);
@@ -124,6 +133,7 @@ fn sweep<D: Differentiable>(
     let sweep = Sweep::new(all.sum::<Outcome<u64>>()?);
     let provenance = &options.provenance;
     let judged: Vec<Variant> = experiment.judged().cloned().collect();
+    let maker = Maker::of(provenance);
     let work = unit::Work {
         variants: &judged,
         baseline: &experiment.baseline,
@@ -131,6 +141,7 @@ fn sweep<D: Differentiable>(
         registries,
         device,
         provenance,
+        maker: &maker,
         sweep: &sweep,
         first: Mutex::default(),
     };

@@ -43,9 +43,13 @@ pub struct Options {
     /// Go on where an earlier run in DIR stopped; finished runs are not repeated.
     #[arg(long)]
     pub resume: bool,
-    /// Throw away an earlier run in DIR first.
+    /// Throw away an earlier run in DIR first, and train everything anew.
     #[arg(long, conflicts_with = "resume")]
     pub fresh: bool,
+    /// Take trainings that are finished in this output folder, whichever program made them; may be given several times. Those of
+    /// folders beside DIR are taken by themselves if this very program made them on the same backend, device and instructions.
+    #[arg(long, value_name = "DIR")]
+    pub reuse: Vec<PathBuf>,
     /// Change a setting of every variant, such as training.steps=100.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -69,7 +73,16 @@ pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, dev
     let (out, plan) = (options.out.clone(), options.plan);
     let [backend, of, precision] = options.backend.names();
     let provenance = Provenance::here(&backend, &of).in_precision(&precision);
-    let how = experiment::Options { out, wanted, jobs: options.jobs, plan, quick: options.quick, earlier, provenance };
+    let how = experiment::Options {
+        out,
+        wanted,
+        jobs: options.jobs,
+        plan,
+        quick: options.quick,
+        earlier,
+        provenance,
+        reuse: options.reuse.clone(),
+    };
     experiment::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
 }
 

@@ -82,11 +82,10 @@ impl<'a> Log<'a> {
     pub fn open(path: &'a Path, checkpoint: Option<u64>) -> Outcome<Self> {
         let earlier = lines(path)?.into_iter().filter(|(line, _)| checkpoint.is_some_and(|step| line.step <= step));
         let earlier: Vec<String> = earlier.map(|(_, text)| text).collect();
-        let file = std::fs::File::create(path).map_err(Failure::io(path))?;
-        let mut log = Self { path, out: std::io::BufWriter::new(file) };
-        earlier.iter().try_for_each(|text| log.write(text))?;
-        log.flush()?;
-        Ok(log)
+        // A new file: the old one may be that of other folders too.
+        simseg_data::atomic::write_with(path, |out| earlier.iter().try_for_each(|text| writeln!(out, "{text}")))?;
+        let file = std::fs::OpenOptions::new().append(true).open(path).map_err(Failure::io(path))?;
+        Ok(Self { path, out: std::io::BufWriter::new(file) })
     }
 
     fn write(&mut self, text: &str) -> Outcome {

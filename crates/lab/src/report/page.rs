@@ -7,11 +7,13 @@ use super::table::Table;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Outcome};
 use crate::results::folder::of_run;
+use crate::results::provenance::{self, Provenance};
 use crate::results::{Answer, Results, Status};
 use askama::Template;
 use serde_json::Value;
 use simseg::Registry;
 use simseg_tensor::Tensor;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 #[derive(Template)]
@@ -98,7 +100,7 @@ pub fn render<T: Tensor>(
         probes: chart::probes::curves(experiment, seed, out)?,
         galleries: gallery::of(experiment, seed, registry, out)?,
         differences: differences::of(experiment)?,
-        provenance: provenance(experiment, seed, out)?,
+        provenance: provenance(experiment, results, out)?,
         light: &palette::LIGHT,
         dark: &palette::DARK,
         paper: palette::PAPER,
@@ -165,14 +167,18 @@ fn classes(experiment: &Experiment, results: &Results) -> Classes {
     Classes { rows: names.into_iter().map(row).collect(), variants: variants.iter().map(|&v| v.to_owned()).collect() }
 }
 
-/// What the first run that has a `provenance.json` says about itself.
-fn provenance(experiment: &Experiment, seed: u64, out: &Path) -> Outcome<Vec<(String, String)>> {
-    let files = experiment.variants.iter().map(|v| of_run(out, &v.name, seed).join("provenance.json"));
-    let Some(path) = files.into_iter().find(|path| path.exists()) else { return Ok(vec![]) };
-    let text = std::fs::read_to_string(&path).map_err(Failure::io(&path))?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))?;
+/// What the first run that has a `provenance.json` says about itself, and what could make the numbers of others differ.
+fn provenance(experiment: &Experiment, results: &Results, out: &Path) -> Outcome<Vec<(String, String)>> {
+    let judged = |name: &str| experiment.judged().any(|variant| variant.name == name);
+    let rows = results.rows.iter().filter(|row| judged(&row.variant));
+    let paths = rows.map(|row| of_run(out, &row.variant, row.seed).join(provenance::NAME)).filter(|path| path.exists());
+    let all = paths.map(|path| Provenance::read(&path)).collect::<Outcome<Vec<Provenance>>>()?;
+    let Some((first, others)) = all.split_first() else { return Ok(vec![]) };
+    let value = serde_json::to_value(first).map_err(|error| Failure::file(out, error))?;
     let mut lines = vec![];
     flatten(String::new(), &value, &mut lines);
+    let differences: BTreeSet<String> = others.iter().flat_map(|other| first.differences(other)).collect();
+    lines.extend(differences.into_iter().map(|difference| ("rows differ in".to_owned(), difference)));
     Ok(lines)
 }
 

@@ -1,11 +1,12 @@
 //! What an experiment leaves behind: `results.json` with one row per variant and seed (this file), the folders of its runs
 //! ([`folder`]) with what they read ([`inputs`]), what every image added ([`images`]) and where the numbers come from
-//! ([`provenance`]), and pictures to look at ([`samples`]). [`mod@answers`] says which expectations hold, [`drawn`] reads the images
-//! of all runs for it, and [`export`] makes one file to keep.
+//! ([`provenance`]), trainings and where else they are found ([`trainings`]), and pictures to look at ([`samples`]).
+//! [`mod@answers`] says which expectations hold, [`drawn`] reads the images of all runs for it, and [`export`] makes one file to keep.
 
 pub mod folder;
 pub mod inputs;
 pub mod provenance;
+pub mod trainings;
 pub mod images;
 pub mod drawn;
 pub mod answers;

@@ -2,17 +2,19 @@
 
 use super::inputs::Inputs;
 use super::save_json;
+use super::trainings::Finished;
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The file in a run's folder.
 pub const NAME: &str = "provenance.json";
 
 /// Where a run's numbers come from.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Provenance {
     /// Version of the program.
@@ -21,6 +23,8 @@ pub struct Provenance {
     pub revision: String,
     /// Whether files there differ from that revision.
     pub dirty: Option<bool>,
+    /// Hash of the program's file; empty where the system does not show it.
+    pub executable: String,
     /// The command line.
     pub command: Vec<String>,
     /// Name of the machine.
@@ -41,6 +45,9 @@ pub struct Provenance {
     pub began: String,
     /// When it was finished; empty before.
     pub ended: String,
+    /// Its training, if that was taken from another output folder: from which, and what made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Finished>,
     /// Hashes of what it read, by path.
     pub inputs: Inputs,
     /// Hashes of what it left behind, by name in its folder.
@@ -55,6 +62,7 @@ impl Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: revision.unwrap_or_else(unknown),
             dirty,
+            executable: executable(),
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             host: first_line("/proc/sys/kernel/hostname").unwrap_or_else(unknown),
             cpu: processor().unwrap_or_else(unknown),
@@ -111,17 +119,25 @@ impl Provenance {
     /// What could make the numbers of two runs with the same settings differ, one line each; host, time and threads cannot.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let features = |of: &Self| of.cpu_features.join(" ");
+        // One executable is one program, whatever the folder of its sources has by now.
+        let same = !self.executable.is_empty() && self.executable == other.executable;
         let pairs = [
-            ("version", self.version.clone(), other.version.clone()),
-            ("revision", self.revision.clone(), other.revision.clone()),
-            ("backend", self.backend.clone(), other.backend.clone()),
-            ("device", self.device.clone(), other.device.clone()),
-            ("precision", self.precision.clone(), other.precision.clone()),
-            ("CPU features", features(self), features(other)),
+            ("version", self.version.clone(), other.version.clone(), !same),
+            ("revision", self.revision.clone(), other.revision.clone(), !same),
+            ("backend", self.backend.clone(), other.backend.clone(), true),
+            ("device", self.device.clone(), other.device.clone(), true),
+            ("precision", self.precision.clone(), other.precision.clone(), true),
+            ("CPU features", features(self), features(other), true),
         ];
-        let line = |(what, a, b): (&str, String, String)| (a != b).then(|| format!("{what}: `{a}` and `{b}`"));
+        let line = |(what, a, b, counts): (&str, String, String, bool)| {
+            (counts && a != b).then(|| format!("{what}: `{a}` and `{b}`"))
+        };
         let mut lines: Vec<String> = pairs.into_iter().filter_map(line).collect();
-        if self.dirty == Some(true) || other.dirty == Some(true) {
+        let known = !self.executable.is_empty() && !other.executable.is_empty();
+        if known && !same && self.revision == other.revision {
+            lines.push("executable: another file, of one revision".into());
+        }
+        if !same && (self.dirty == Some(true) || other.dirty == Some(true)) {
             lines.push("revision: sources that differ from it".into());
         }
         for (path, hash) in &self.inputs {
@@ -135,6 +151,19 @@ impl Provenance {
 
 fn unknown() -> String {
     "unknown".into()
+}
+
+/// The hash of the file of this process, made once.
+fn executable() -> String {
+    static HASH: OnceLock<String> = OnceLock::new();
+    let made = || {
+        // Under Linux the file that runs, even if another one has its name by now.
+        let file = std::fs::File::open("/proc/self/exe").or_else(|_| std::fs::File::open(std::env::current_exe()?));
+        let mut hasher = simseg::hash::Hasher::new();
+        let hash = file.and_then(|file| hasher.update_reader(file).map(|hasher| hasher.finalize()));
+        hash.map_or_else(|_| String::new(), |hash| hash.to_hex()[..32].to_owned())
+    };
+    HASH.get_or_init(made).clone()
 }
 
 /// The revision of a folder under git, and whether it has changes.

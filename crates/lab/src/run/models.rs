@@ -3,8 +3,9 @@
 use super::Registries;
 use crate::experiment::built_in::BuiltIn;
 use crate::experiment::{Settings, Variant};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::judging::Judge;
+use crate::results::trainings;
 use crate::training::Trained;
 use crate::training::corpus::Corpus;
 use simseg::{Choice, Loaded, Model, Words};
@@ -63,14 +64,7 @@ pub(super) fn share(training: &Path, place: &Path, settings: &Settings) -> Outco
     for name in simseg::directory::TOKENIZERS.iter().chain(&["model.safetensors"]) {
         files.push((training.join("model").join(name), model.join(name)));
     }
-    for (from, to) in files.into_iter().filter(|(from, _)| from.exists()) {
-        // A link of an earlier training may be there.
-        let _ = std::fs::remove_file(&to);
-        if std::fs::hard_link(&from, &to).is_err() {
-            let bytes = std::fs::read(&from).map_err(Failure::io(&from))?;
-            atomic::write(&to, &bytes)?;
-        }
-    }
+    files.iter().filter(|(from, _)| from.exists()).try_for_each(|(from, to)| trainings::share(from, to))?;
     // Its own: settings of the aligner that training does not depend on.
     Ok(settings.description().write(&model)?)
 }

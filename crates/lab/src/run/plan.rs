@@ -3,10 +3,13 @@
 use crate::experiment::{BuiltIn, Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::results::inputs::{self, Inputs};
+use crate::results::provenance::{self, Provenance};
+use crate::results::trainings::{self, Elsewhere, Finished, Found, Maker, of_training};
 use crate::results::{Row, Status, folder};
 use simseg::Registry;
 use simseg_tensor::Tensor;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// A training, and the variants that wait for it.
 #[derive(Debug, Clone)]
@@ -17,6 +20,20 @@ pub struct Unit {
     pub key: String,
     /// Variants to judge, by their place in the experiment; the first one's settings are those of the training.
     pub variants: Vec<usize>,
+    /// Whether it is trained anew, whatever is there.
+    pub again: bool,
+    /// The same training in another output folder, if it is to be taken from there.
+    pub elsewhere: Option<Found>,
+}
+
+impl Unit {
+    /// Its variants for people, of those of the experiment; built-in rows only where nothing else is judged.
+    pub fn names(&self, variants: &[Variant]) -> String {
+        let all = || self.variants.iter().map(|&index| &variants[index]);
+        let own: Vec<String> = all().filter(|v| v.built_in.is_none()).map(|v| v.name.clone()).collect();
+        let names = if own.is_empty() { all().map(|v| v.name.clone()).collect() } else { own };
+        crate::failure::listed(&names)
+    }
 }
 
 /// What is to be done.
@@ -26,6 +43,8 @@ pub struct Plan {
     pub units: Vec<Unit>,
     /// Rows that are there already.
     pub finished: Vec<Row>,
+    /// What could make the numbers of these rows differ from those of this process, each line once.
+    pub differences: BTreeSet<String>,
 }
 
 /// Which variants and seeds are asked for, and what is done again.
@@ -86,14 +105,16 @@ impl Wanted {
 }
 
 impl Plan {
-    /// What remains to be done in a folder.
+    /// What remains to be done in a folder by a process with this provenance.
     ///
     /// # Errors
-    /// If something there was made with other settings of its training, or of other content: what has changed.
+    /// If something there was made with other settings of its training, of other content, by another backend or in another
+    /// precision: what has changed.
     pub fn of<T: Tensor>(
         experiment: &Experiment,
         wanted: &Wanted,
-        out: &Path,
+        (out, elsewhere): (&Path, &Elsewhere),
+        provenance: &Provenance,
         registry: &Registry<T>,
     ) -> Outcome<Self> {
         let (mut plan, mut known) = (Self::default(), Inputs::new());
@@ -108,14 +129,28 @@ impl Plan {
                 if !again {
                     inputs::hold(&place, &inputs::of(settings, &mut known)?)?;
                     if let Some(row) = finished(&place, settings, seed)? {
+                        if let Ok(made) = Provenance::read(&place.join(provenance::NAME)) {
+                            trainings::agree(&place, &Maker::of(&made), elsewhere.maker())?;
+                            plan.differences.extend(made.differences(provenance));
+                        }
                         plan.finished.push(row);
                         continue;
                     }
                 }
                 match plan.units.iter_mut().find(|unit| unit.seed == seed && unit.key == key) {
-                    Some(unit) => unit.variants.push(index),
-                    None => plan.units.push(Unit { seed, key, variants: vec![index] }),
+                    Some(unit) => {
+                        unit.variants.push(index);
+                        unit.again |= again;
+                    }
+                    None => plan.units.push(Unit { seed, key, variants: vec![index], again, elsewhere: None }),
                 }
+            }
+        }
+        for unit in plan.units.iter_mut().filter(|unit| !unit.again) {
+            let training = of_training(out, &unit.key);
+            trainings::check(&training, elsewhere.maker())?;
+            if Finished::read(&training)?.is_none() {
+                unit.elsewhere = elsewhere.find(&unit.key);
             }
         }
         Ok(plan)
@@ -150,11 +185,6 @@ fn finished(place: &Path, settings: &Settings, seed: u64) -> Outcome<Option<Row>
     }
     let row = folder::row(place)?;
     Ok(row.filter(|row| row.status == Status::Done))
-}
-
-/// The folder of a training.
-pub fn of_training(out: &Path, key: &str) -> PathBuf {
-    out.join("trainings").join(key)
 }
 
 #[cfg(test)]

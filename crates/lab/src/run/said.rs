@@ -1,9 +1,10 @@
 //! What a run would do, in words.
 
 use super::Registries;
-use super::plan::{Plan, Unit, of_training};
-use crate::experiment::Experiment;
+use super::plan::{Plan, Unit};
+use crate::experiment::{Experiment, Variant};
 use crate::failure::Outcome;
+use crate::results::trainings::{FINISHED, of_training};
 use crate::training::start;
 use simseg_tensor::Differentiable;
 use std::path::Path;
@@ -31,8 +32,10 @@ pub fn say_plan<D: Differentiable>(
     registries: &Registries<D>,
 ) -> Outcome {
     use crate::output::say;
-    let done = |unit: &&Unit| of_training(out, &unit.key).join("training.json").exists();
-    let to_train: Vec<&Unit> = plan.units.iter().filter(|unit| !done(unit)).collect();
+    let done = |unit: &&Unit| !unit.again && of_training(out, &unit.key).join(FINISHED).exists();
+    let (taken, rest): (Vec<&Unit>, Vec<&Unit>) = plan.units.iter().partition(|unit| unit.elsewhere.is_some());
+    let (done, to_train): (Vec<&Unit>, Vec<&Unit>) = rest.into_iter().partition(done);
+    let variants: Vec<Variant> = experiment.judged().cloned().collect();
     let judged: usize = plan.units.iter().map(|unit| unit.variants.len()).sum();
     let mut bytes = 0;
     for unit in &to_train {
@@ -40,19 +43,22 @@ pub fn say_plan<D: Differentiable>(
         let layout = start::layout(settings, &registries.training)?;
         let parameters: usize = layout.iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
         bytes += 4 * parameters as u64;
-        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.at(index).name.as_str()).collect();
         say!(
             "train  seed {}  {} steps of {} pairs, {parameters} parameters and those of its words: {}",
             unit.seed,
             settings.training.steps,
             settings.training.batch,
-            names.join(", ")
+            unit.names(&variants)
         );
     }
-    for unit in plan.units.iter().filter(done) {
-        let names: Vec<&str> = unit.variants.iter().map(|&index| experiment.at(index).name.as_str()).collect();
-        say!("judge  seed {}  trained already: {}", unit.seed, names.join(", "));
+    for unit in done {
+        say!("judge  seed {}  trained already: {}", unit.seed, unit.names(&variants));
     }
+    for unit in &taken {
+        let from = unit.elsewhere.as_ref().map_or("", |found| found.folder());
+        say!("judge  seed {}  trained already in {from}: {}", unit.seed, unit.names(&variants));
+    }
+    plan.differences.iter().for_each(|line| say!("differs  {line}"));
     say!(
         "{} trainings, {judged} evaluations, {} rows are there; at least {:.1} MB in {}",
         to_train.len(),

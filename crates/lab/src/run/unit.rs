@@ -3,16 +3,16 @@
 use super::Registries;
 use super::corpora::{Drawn, Sweep};
 use super::models::{Ready, complete, groups, json, judge, plain, share};
-use super::plan::{Unit, of_training};
+use super::plan::Unit;
 use crate::experiment::Variant;
 use crate::failure::{Failure, Outcome};
 use crate::judging::{self, Judge};
 use crate::probes::{log as probes, watch::Probing};
 use crate::results::images::{self, Images, Judged};
 use crate::results::provenance::{self, Provenance};
+use crate::results::trainings::{self, Finished, Maker, of_training};
 use crate::results::{Row, Status, folder, inputs, samples, save_json};
 use crate::training::{Watching, start, train};
-use serde::{Deserialize, Serialize};
 use simseg::{Choice, Loaded, Model};
 use simseg_data::atomic;
 use simseg_segment::metrics::Metric;
@@ -20,17 +20,6 @@ use simseg_tensor::Differentiable;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-
-/// `training.json`: a finished training.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Finished {
-    /// Pairs per second.
-    images_per_second: f64,
-    /// Seconds, over all resumptions.
-    seconds: f64,
-}
-
-const FINISHED: &str = "training.json";
 
 /// Everything that a unit needs.
 pub struct Work<'a, D: Differentiable> {
@@ -46,6 +35,8 @@ pub struct Work<'a, D: Differentiable> {
     pub device: &'a D::Device,
     /// Where the numbers come from.
     pub provenance: &'a Provenance,
+    /// What trains.
+    pub maker: &'a Maker,
     /// How far the sweep is.
     pub sweep: &'a Sweep,
     /// The first failure of a variant.
@@ -110,7 +101,9 @@ impl<D: Differentiable> Work<'_, D> {
                             ..Row::default()
                         };
                         let inputs = inputs::of(&variant.settings, &mut known)?;
-                        let mut made = Provenance { began: started.clone(), inputs, ..self.provenance.clone() };
+                        let training = finished.taken.is_some().then(|| finished.clone());
+                        let mut made =
+                            Provenance { began: started.clone(), training, inputs, ..self.provenance.clone() };
                         made.end(&place, &["config.toml", images::NAME, probes::NAME])?;
                         made.save(&place.join(provenance::NAME))?;
                         // The result comes last: a run that has one is finished, and not repeated.
@@ -156,8 +149,12 @@ impl<D: Differentiable> Work<'_, D> {
     fn trained(&self, unit: &Unit, drawn: &mut Option<Drawn>) -> Outcome<(Finished, bool)> {
         let place = of_training(self.out, &unit.key);
         let Variant { name, settings, .. } = &self.variants[unit.variants[0]];
-        if let Ok(text) = std::fs::read_to_string(place.join(FINISHED)) {
-            let finished = serde_json::from_str(&text).map_err(|error| Failure::file(&place.join(FINISHED), error))?;
+        let finished = match Finished::read(&place)? {
+            Some(finished) => Some(finished),
+            None => self.taken(unit, &place),
+        };
+        if let Some(finished) = finished {
+            trainings::tidy(&place);
             let words = start::tokenizer_of(&place.join("model"))?.vocabulary();
             self.begin(unit, words)?;
             return Ok((finished, false));
@@ -179,18 +176,29 @@ impl<D: Differentiable> Work<'_, D> {
             before = Some(step);
         };
         let (training, device) = (&self.registries.training, self.device);
+        let made = trainings::begin(&place, self.maker)?;
         let probing = settings.probes.as_ref().map(|probes| {
             Probing::new(probes, settings.description(), &corpus.tokenizer, &self.registries.judging, device)
         });
         let probing = probing.transpose()?;
         let watching = Watching { progress: &mut progress, probing: probing.as_ref() };
         let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, watching)?;
-        let finished = Finished { images_per_second: trained.images_per_second, seconds: trained.seconds };
+        let (images_per_second, seconds) = (trained.images_per_second, trained.seconds);
+        let finished = Finished { images_per_second, seconds, made, taken: None };
         plain(trained, &settings, corpus, self.registries)?.write(&place.join("model"))?;
-        save_json(&place.join(FINISHED), &finished)?;
-        // What training goes on from is three times the model, and done with.
-        let _ = std::fs::remove_file(place.join("state.safetensors"));
+        finished.save(&place)?;
         Ok((finished, true))
+    }
+
+    /// The training of a unit from another output folder. What cannot be taken is trained.
+    fn taken(&self, unit: &Unit, place: &Path) -> Option<Finished> {
+        let (found, names) = (unit.elsewhere.as_ref()?, unit.names(self.variants));
+        let taken = trainings::take(found, place);
+        match &taken {
+            Ok(_) => crate::output::note!("{names} seed {}: trained already in {}", unit.seed, found.folder()),
+            Err(failure) => crate::output::note!("{names} seed {}: trained here, as {failure}", unit.seed),
+        }
+        taken.ok()
     }
 
     /// Notes in the folders of all variants with what settings they were begun.

@@ -37,16 +37,16 @@ pub struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Starts the file with these lines.
+    /// Starts the file with these lines. It is a new one: the old one may be that of other folders too, and a kill leaves one of them.
     ///
     /// # Errors
     /// If the disk refuses.
     pub fn create(path: &'a Path, lines: &[StepMetrics]) -> Outcome<Self> {
-        let file = std::fs::File::create(path).map_err(Failure::io(path))?;
-        let mut log = Self { path, out: std::io::BufWriter::new(file) };
-        lines.iter().try_for_each(|line| log.add(line))?;
-        log.flush()?;
-        Ok(log)
+        simseg_data::atomic::write_with(path, |out| {
+            lines.iter().try_for_each(|line| writeln!(out, "{}", serde_json::to_string(line)?))
+        })?;
+        let file = std::fs::OpenOptions::new().append(true).open(path).map_err(Failure::io(path))?;
+        Ok(Self { path, out: std::io::BufWriter::new(file) })
     }
 
     /// Adds a line; it reaches the disk with [`Self::flush`].
