@@ -77,6 +77,18 @@ fn timeless(text: &str) -> String {
 /// Kills a command at random moments and lets it end at last. Once it is done before it is killed, what it made in `fresh` is thrown
 /// away, and it starts again.
 fn killed(name: &str, first: &[&str], again: &[&str], whole: Duration, fresh: Option<&Path>) {
+    killed_to(Some(0), name, first, again, whole, fresh);
+}
+
+/// The same for a command that ends with this status; returns what it says at last.
+fn killed_to(
+    status: Option<i32>,
+    name: &str,
+    first: &[&str],
+    again: &[&str],
+    whole: Duration,
+    fresh: Option<&Path>,
+) -> String {
     let kills: usize = std::env::var("SIMSEG_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(10);
     let mut rng = random::stream(0, name, 0);
     let (mut count, mut started) = (0, false);
@@ -95,9 +107,11 @@ fn killed(name: &str, first: &[&str], again: &[&str], whole: Duration, fresh: Op
     }
     let last = if started { again } else { first };
     let ended = Command::new(env!("CARGO_BIN_EXE_simseg")).args(last).output().unwrap();
-    assert!(ended.status.success(), "{name}: {}", String::from_utf8_lossy(&ended.stderr));
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), status, "{name}: {said}");
     println!("{name}: killed {count} of {kills} times before it was done");
     assert!(count > 0, "{name} was never killed: nothing is tested");
+    said
 }
 
 /// The same files with the same content, and no others.
@@ -111,9 +125,14 @@ fn same(one: &Path, other: &Path) {
 
 /// How long a whole one takes.
 fn whole(arguments: &[&str]) -> Duration {
+    whole_to(Some(0), arguments)
+}
+
+/// The same for one that ends with this status.
+fn whole_to(status: Option<i32>, arguments: &[&str]) -> Duration {
     let began = Instant::now();
     let ended = Command::new(env!("CARGO_BIN_EXE_simseg")).args(arguments).output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(ended.status.code(), status, "{}", String::from_utf8_lossy(&ended.stderr));
     began.elapsed()
 }
 
@@ -129,11 +148,62 @@ fn a_run() {
         .replace("steps = 170", "steps = 20");
     let toml = toml + "\n[probes]\nevery = 2\nimages = 4\n";
     std::fs::write(at("e.toml"), toml).unwrap();
-    let (file, one, other) = (at("e.toml"), at("one"), at("other"));
+    // Apart from each other: a training that is finished beside a run would be taken.
+    let (file, one, other) = (at("e.toml"), at("a/one"), at("b/other"));
     let time = whole(&["run", text(&file), "--out", text(&one)]);
     let first = ["run", text(&file), "--out", text(&other)];
     killed("run", &first, &[&first[..], &["--resume"]].concat(), time, Some(&other));
     same(&one, &other);
+}
+
+/// Two trainings at a time, one of them for three variants and one that fails: the others are done all the same, and the failing one is
+/// tried again each time.
+#[test]
+fn a_sweep_with_a_failing_variant() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let quick = include_str!("../../../experiments/quick.toml");
+    let head = quick.split("[variants.holistic.aligner]").next().unwrap();
+    let head: String = head.lines().filter(|line| !line.starts_with("expect")).map(|l| format!("{l}\n")).collect();
+    let head = head
+        .replace("count = 2000", "count = 64")
+        .replace("count = 200,", "count = 6,")
+        .replace("batch = 64", "batch = 8\ncheckpoint_every = 3")
+        .replace("steps = 170", "steps = 9");
+    let variants = "[variants.dense.aligner]\nkind = \"dense\"\n\
+        [variants.loda.aligner]\nkind = \"loda\"\nimage_k = 3\ntext_k = 1\n\
+        [variants.low]\naligner = { kind = \"loda\", image_k = 3, text_k = 1 }\nsegmentation.threshold = { k = -1.0 }\n\
+        [variants.broken]\naligner = { kind = \"dense\" }\ntraining.schedule = { rate = 1e38, warmup = 0 }\n\
+        [variants.high]\naligner = { kind = \"loda\", image_k = 3, text_k = 1 }\nsegmentation.threshold = { k = 1.5 }\n";
+    std::fs::write(at("e.toml"), head + variants).unwrap();
+    let (file, one, other) = (at("e.toml"), at("a/one"), at("b/one"));
+    let arguments = |out| ["run", text(&file), "--jobs", "2", "--out", out];
+    let time = whole_to(Some(1), &arguments(text(&one)));
+    let first = arguments(text(&other));
+    let said = killed_to(Some(1), "sweep", &first, &[&first[..], &["--resume"]].concat(), time, Some(&other));
+    assert!(said.contains("broken seed 0: ") && said.contains("1 of 9 rows failed"), "{said}");
+    // The error of the failing variant names its folder.
+    let here = |files: BTreeMap<PathBuf, Vec<u8>>, out: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
+        let of = |(path, bytes): (PathBuf, Vec<u8>)| match path.extension().is_some_and(|end| end == "json") {
+            true => (path, String::from_utf8(bytes).unwrap().replace(text(out), "OUT").into_bytes()),
+            false => (path, bytes),
+        };
+        files.into_iter().map(of).collect()
+    };
+    let (one, other) = (here(files(&one), &one), here(files(&other), &other));
+    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
+    for (path, bytes) in &one {
+        assert!(other[path] == *bytes, "{} differs", path.display());
+    }
+    let rows: serde_json::Value = serde_json::from_slice(&one[Path::new("results.json")]).unwrap();
+    let rows = rows["rows"].as_array().unwrap();
+    let failed: Vec<&serde_json::Value> = rows.iter().filter(|row| row["status"] != "done").collect();
+    assert_eq!((rows.len(), failed.len()), (9, 1));
+    for row in failed {
+        assert_eq!(row["variant"], "broken");
+        assert!(row["status"]["failed"].as_str().unwrap().contains("the loss is"), "{row}");
+    }
+    assert!(!one.keys().any(|path| path.file_name().unwrap().to_str().unwrap().starts_with('.')));
 }
 
 #[test]
