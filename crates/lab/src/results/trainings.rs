@@ -247,7 +247,7 @@ impl Elsewhere {
                 let fits = asked || finished.made.as_ref().is_some_and(|made| made.same(&self.maker));
                 let taken = Some(Taken { from: folder.display().to_string(), asked });
                 (fits && place.join("model/model.safetensors").is_file())
-                    .then(|| Found { place, finished: Finished { taken, ..finished } })
+                    .then_some(Found { place, finished: Finished { taken, ..finished } })
             })
         };
         of(&self.asked, true).or_else(|| of(&self.beside, false))
