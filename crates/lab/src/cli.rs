@@ -4,7 +4,8 @@
 
 use crate::backend::on;
 use crate::commands::{
-    calibrate, compare, convert, evaluate, explain, import, merge, parity, probe, recipe, retrieve, run, runs, scenes,
+    cache, calibrate, compare, convert, evaluate, explain, import, merge, parity, probe, recipe, retrieve, run, runs,
+    scenes,
 };
 use crate::commands::{segment, verify};
 use crate::failure::{Failure, Outcome};
@@ -47,6 +48,13 @@ enum Command {
     Verify(verify::Options),
     /// Join output folders of one experiment that several machines made: other variants, other seeds.
     Merge(merge::Options),
+    /// List trainings that are kept on disk, or remove them.
+    ///
+    /// A training is kept in trainings/ of its output folder under the hash of its settings, seeds and data: variants share it, and so
+    /// do runs whose output folders lie side by side (simseg run --reuse takes those of other places). Nothing else is kept from one
+    /// run to the next: features and class embeddings live in memory, for all variants of a training at once. Removing a training
+    /// takes nothing from runs, whose folders have the model and the log under names of their own; a new variant is trained again.
+    Cache(cache::Options),
     /// Segment images by words.
     ///
     /// Writes STEM.png, an indexed PNG of the image's own size whose pixel is the number of a class: its line in the class file,
@@ -168,6 +176,7 @@ fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
         Command::Compare(options) => compare::compare::<CpuTensor<f32>>(&options, extension),
         Command::Verify(options) => verify::verify::<CpuTensor<f32>>(&options, extension, &CpuDevice),
         Command::Merge(options) => merge::merge::<CpuTensor<f32>>(&options, extension),
+        Command::Cache(options) => cache::cache(&options),
         Command::Convert(options) => convert::convert(&options),
         Command::Import(options) => import::import(&options),
         Command::Parity(options) => parity::compare(&options, extension),

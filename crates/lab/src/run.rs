@@ -1,9 +1,10 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
-//! Reading order: this file (the sweep), [`plan`] (what is to be done; `said` says it), `unit` (one training and what is judged on
+//! Reading order: this file (the sweep), [`plan`] (what is to be done; `estimate` knows what it costs, `said` says it), `unit` (one training and what is judged on
 //! it), `corpora` (what it reads).
 
 pub mod plan;
+mod estimate;
 mod said;
 mod corpora;
 mod models;
@@ -89,7 +90,7 @@ pub fn run<D: Differentiable>(
     if options.plan {
         let out = options.out.clone().unwrap_or_else(|| experiment.default_folder());
         let plan = plan(&out)?;
-        say_plan(&experiment, &plan, &out, &registries)?;
+        say_plan(&experiment, &plan, (&out, &asked.beside(&out)), &registries)?;
         return Ok(Results { experiment: experiment.name.clone(), rows: plan.finished });
     }
     let place = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
@@ -100,7 +101,10 @@ pub fn run<D: Differentiable>(
         .iter()
         .for_each(|line| crate::output::note!("note: rows that are there and those to come: {line}"));
     // What is done again is trained again.
-    plan.units.iter().filter(|unit| unit.again).for_each(|unit| trainings::forget(&out, &unit.key));
+    plan.units
+        .iter()
+        .filter(|unit| unit.again)
+        .for_each(|unit| trainings::forget(&trainings::of_training(&out, &unit.key)));
     let mut results = Results::earlier(&out, &experiment.name)?;
     plan.finished.into_iter().for_each(|row| results.put(row));
     let results = Mutex::new(results);

@@ -75,6 +75,17 @@ fn a_training_beside_is_taken_if_this_program_made_it_and_a_named_one_whoever_di
     let plan = ok(&simseg(&["run", text(&file), "--out", text(&at("runs/second")), "--plan"]));
     assert!(plan.contains("trained already in") && plan.contains("runs/first: loda, low"), "{plan}");
     assert!(plan.contains("0 trainings") && !at("runs/second").exists(), "{plan}");
+    // How long it takes, by what is beside; six times as many steps take six times as long.
+    let time = |steps: &str| {
+        let out = at("runs/second");
+        let plan = ok(&simseg(&["run", text(&file), "--out", text(&out), "--plan", "--set", steps]));
+        let time = plan.split("time: training ").nth(1).unwrap_or_else(|| panic!("{plan}"));
+        time.split(" minutes").next().unwrap().parse::<f64>().unwrap()
+    };
+    let (some, many) = (time("training.steps=60000"), time("training.steps=360000"));
+    assert!(some > 0.0 && (many / some - 6.0).abs() < 0.2, "{some} {many}");
+    let plan = ok(&simseg(&["run", text(&file), "--out", text(&at("away/second")), "--plan"]));
+    assert!(plan.contains("training unknown of 2: nothing like it was run here yet"), "{plan}");
     let said = run(&file, &at("runs/second"), &["--only", "lo*"]);
     assert!(said.contains("loda, low seed 0: trained already in") && said.contains("runs/first"), "{said}");
     let both = [&rows(&first)[1..3], &rows(&at("runs/second"))[..2]];
@@ -146,4 +157,34 @@ fn what_another_backend_computed_is_refused_and_another_program_is_noted() {
     let line = refused_last(&resume);
     assert!(line.contains("was made with --backend tch, found cpu"), "{line}");
     ok(&simseg(&[&resume[..4], &["--redo", "lo*"]].concat()));
+}
+
+#[test]
+fn trainings_are_listed_and_those_without_rows_removed_while_runs_keep_their_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (experiment(folder.path()), folder.path().join("runs/one"));
+    run(&file, &out, &["--only", "lo*"]);
+    let used = trainings(&out).remove(0);
+    let (unused, begun) = (out.join("trainings/aaaa"), out.join("trainings/bbbb"));
+    for (place, file) in [(&unused, "training.json"), (&begun, "state.safetensors")] {
+        std::fs::create_dir(place).unwrap();
+        std::fs::write(place.join(file), "{\"images_per_second\": 1.0, \"seconds\": 1.0}").unwrap();
+    }
+    let runs = folder.path().join("runs");
+    let cache = |more: &[&str]| ok(&simseg(&[&["cache", text(&runs)], more].concat()));
+    let listed = cache(&[]);
+    let line = |place: &Path| listed.lines().find(|line| line.starts_with(text(place))).unwrap();
+    assert!(line(&used).contains("loda seed 0, low seed 0") && line(&used).contains("(cpu f32)"), "{listed}");
+    assert!(line(&unused).ends_with("made by an unknown program; no row"), "{listed}");
+    assert!(line(&begun).ends_with("not finished; no row") && listed.contains("3 trainings"), "{listed}");
+    assert!(cache(&["--clear", "--dry-run"]).contains("would remove 1 of 3") && unused.exists());
+    assert!(cache(&["--clear"]).contains("removed 1 of 3"));
+    assert_eq!((unused.exists(), used.exists(), begun.exists()), (false, true, true));
+    cache(&["--clear", "--all"]);
+    assert!(trainings(&out).is_empty());
+    ok(&simseg(&["verify", text(&out), "--rerun", "2"]));
+    assert!(run(&file, &out, &["--only", "lo*", "--resume"]).contains("one"), "nothing is trained again");
+    assert!(trainings(&out).is_empty());
+    assert!(refused(&simseg(&["cache", text(&folder.path().join("nowhere"))])).contains("nowhere"));
+    assert_eq!(simseg(&["cache", text(&runs), "--all"]).status.code(), Some(2), "--all is about --clear");
 }

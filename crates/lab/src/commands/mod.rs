@@ -10,6 +10,7 @@ pub mod runs;
 pub mod compare;
 pub mod verify;
 pub mod merge;
+pub mod cache;
 pub mod segment;
 pub mod explain;
 pub mod evaluate;

@@ -37,8 +37,11 @@ pub struct Place {
     _lock: Option<std::fs::File>,
 }
 
-/// Takes a folder for this process alone.
-fn lock(path: &Path) -> Outcome<Option<std::fs::File>> {
+/// Takes a folder for this process alone, as long as what is returned lives.
+///
+/// # Errors
+/// If another process works in it.
+pub fn lock(path: &Path) -> Outcome<Option<std::fs::File>> {
     let Ok(folder) = std::fs::File::open(path) else { return Ok(None) };
     match folder.try_lock() {
         Err(std::fs::TryLockError::WouldBlock) => {
@@ -134,4 +137,17 @@ pub fn row(folder: &Path) -> Outcome<Option<Row>> {
     let path = folder.join("result.json");
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
     serde_json::from_str(&text).map(Some).map_err(|error| Failure::file(&path, error))
+}
+
+/// One file under a second name, or a copy of it where the file system does not share.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn share(from: &Path, to: &Path) -> Outcome {
+    let _ = std::fs::remove_file(to); // a link of an earlier training may be there
+    if std::fs::hard_link(from, to).is_err() {
+        let mut file = std::fs::File::open(from).map_err(Failure::io(from))?;
+        atomic::write_with(to, |out| std::io::copy(&mut file, out).map(|_| ()))?;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@
 //! or if the user names that folder.
 
 use super::provenance::Provenance;
-use super::save_json;
+use super::{folder, save_json};
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use simseg_data::atomic;
@@ -105,10 +105,14 @@ impl Finished {
 }
 
 /// Makes a training an unfinished one, which begins anew.
-pub fn forget(out: &Path, key: &str) {
-    let training = of_training(out, key);
+pub fn forget(training: &Path) {
     let _ = std::fs::remove_file(training.join(FINISHED));
-    tidy(&training);
+    tidy(training);
+}
+
+/// Whether a training is not finished, and would be gone on with.
+pub fn is_begun(training: &Path) -> bool {
+    !training.join(FINISHED).exists() && training.join(STATE).exists()
 }
 
 /// Takes away what a finished training does not need any more; a kill may have left it.
@@ -224,6 +228,11 @@ impl Elsewhere {
         Self { beside: siblings(out), ..self }
     }
 
+    /// All of these folders.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.asked.iter().chain(&self.beside).map(PathBuf::as_path)
+    }
+
     /// The process.
     pub fn maker(&self) -> &Maker {
         &self.maker
@@ -238,7 +247,7 @@ impl Elsewhere {
                 let fits = asked || finished.made.as_ref().is_some_and(|made| made.same(&self.maker));
                 let taken = Some(Taken { from: folder.display().to_string(), asked });
                 (fits && place.join("model/model.safetensors").is_file())
-                    .then(|| Found { place, finished: Finished { taken, ..finished } })
+                    .then_some(Found { place, finished: Finished { taken, ..finished } })
             })
         };
         of(&self.asked, true).or_else(|| of(&self.beside, false))
@@ -268,30 +277,17 @@ fn siblings(out: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// If a file is gone meanwhile, or the disk refuses.
 pub fn take(found: &Found, training: &Path) -> Outcome<Finished> {
-    for folder in ["", "model"] {
-        let (from, to) = (found.place.join(folder), training.join(folder));
+    for part in ["", "model"] {
+        let (from, to) = (found.place.join(part), training.join(part));
         atomic::folder(&to)?;
         for entry in std::fs::read_dir(&from).map_err(Failure::io(&from))?.flatten() {
             let name = entry.file_name();
             let own = [FINISHED, BEGUN, STATE].iter().any(|own| name == *own);
             if entry.path().is_file() && !own && !name.to_string_lossy().starts_with('.') {
-                share(&entry.path(), &to.join(&name))?;
+                folder::share(&entry.path(), &to.join(&name))?;
             }
         }
     }
     found.finished.save(training)?;
     Ok(found.finished.clone())
-}
-
-/// One file under a second name, or a copy of it where the file system does not share.
-///
-/// # Errors
-/// If the disk refuses.
-pub fn share(from: &Path, to: &Path) -> Outcome {
-    let _ = std::fs::remove_file(to); // a link of an earlier training may be there
-    if std::fs::hard_link(from, to).is_err() {
-        let mut file = std::fs::File::open(from).map_err(Failure::io(from))?;
-        atomic::write_with(to, |out| std::io::copy(&mut file, out).map(|_| ()))?;
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use crate::experiment::built_in::BuiltIn;
 use crate::experiment::{Settings, Variant};
 use crate::failure::Outcome;
 use crate::judging::Judge;
-use crate::results::trainings;
+use crate::results::folder;
 use crate::training::Trained;
 use crate::training::corpus::Corpus;
 use simseg::{Choice, Loaded, Model, Words};
@@ -64,7 +64,7 @@ pub(super) fn share(training: &Path, place: &Path, settings: &Settings) -> Outco
     for name in simseg::directory::TOKENIZERS.iter().chain(&["model.safetensors"]) {
         files.push((training.join("model").join(name), model.join(name)));
     }
-    files.iter().filter(|(from, _)| from.exists()).try_for_each(|(from, to)| trainings::share(from, to))?;
+    files.iter().filter(|(from, _)| from.exists()).try_for_each(|(from, to)| folder::share(from, to))?;
     // Its own: settings of the aligner that training does not depend on.
     Ok(settings.description().write(&model)?)
 }

@@ -1,10 +1,11 @@
 //! What a run would do, in words.
 
 use super::Registries;
+use super::estimate::{Estimate, Measured, Sum};
 use super::plan::{Plan, Unit};
 use crate::experiment::{Experiment, Variant};
 use crate::failure::Outcome;
-use crate::results::trainings::{FINISHED, of_training};
+use crate::results::trainings::{Elsewhere, FINISHED, of_training};
 use crate::training::start;
 use simseg_tensor::Differentiable;
 use std::path::Path;
@@ -28,7 +29,7 @@ pub fn pictures<D: Differentiable>(experiment: &Experiment, unit: &Unit, registr
 pub fn say_plan<D: Differentiable>(
     experiment: &Experiment,
     plan: &Plan,
-    out: &Path,
+    (out, elsewhere): (&Path, &Elsewhere),
     registries: &Registries<D>,
 ) -> Outcome {
     use crate::output::say;
@@ -37,12 +38,16 @@ pub fn say_plan<D: Differentiable>(
     let (done, to_train): (Vec<&Unit>, Vec<&Unit>) = rest.into_iter().partition(done);
     let variants: Vec<Variant> = experiment.judged().cloned().collect();
     let judged: usize = plan.units.iter().map(|unit| unit.variants.len()).sum();
-    let mut bytes = 0;
+    let outs: Vec<_> = std::iter::once(out).chain(elsewhere.folders()).map(Path::to_owned).collect();
+    let (measured, mut estimate) = (Measured::below(&outs, elsewhere.maker()), Estimate::default());
+    for unit in &plan.units {
+        unit.variants.iter().for_each(|&index| measured.add_row(&mut estimate, &variants[index].settings));
+    }
     for unit in &to_train {
         let settings = &experiment.at(unit.variants[0]).settings;
         let layout = start::layout(settings, &registries.training)?;
         let parameters: usize = layout.iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
-        bytes += 4 * parameters as u64;
+        measured.add_training(&mut estimate, settings, 4 * parameters as u64);
         say!(
             "train  seed {}  {} steps of {} pairs, {parameters} parameters and those of its words: {}",
             unit.seed,
@@ -60,11 +65,26 @@ pub fn say_plan<D: Differentiable>(
     }
     plan.differences.iter().for_each(|line| say!("differs  {line}"));
     say!(
-        "{} trainings, {judged} evaluations, {} rows are there; at least {:.1} MB in {}",
+        "{} trainings, {judged} evaluations, {} rows are there; in {}",
         to_train.len(),
         plan.finished.len(),
-        bytes as f64 / 1e6,
         out.display()
     );
+    let Estimate { training, judging, bytes } = estimate;
+    say!("time: training {}, judging {}, one after the other", minutes(training), minutes(judging));
+    say!("disk: {}", known(bytes, format!("{:.1} MB", bytes.total / 1e6)));
     Ok(())
+}
+
+fn minutes(sum: Sum) -> String {
+    known(sum, format!("{:.1} minutes", sum.total / 60.0))
+}
+
+/// An estimate with how many parts it is without.
+fn known(sum: Sum, text: String) -> String {
+    match sum.unknown {
+        0 => text,
+        unknown if sum.total == 0.0 => format!("unknown of {unknown}: nothing like it was run here yet"),
+        unknown => format!("{text} and {unknown} more, like which nothing was run here yet"),
+    }
 }

@@ -14,6 +14,7 @@
 use super::{Interval, LEVEL};
 use rayon::prelude::*;
 use simseg_tensor::random;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rounds of an interval.
 pub const ROUNDS: usize = 1000;
@@ -42,7 +43,34 @@ pub fn rounds<V: Send, E: Send>(
     rounds: usize,
     figure: impl Fn(&[u32]) -> Result<V, E> + Sync,
 ) -> Result<Vec<V>, E> {
-    (0..rounds).into_par_iter().map(|round| figure(&draw(images, round))).collect()
+    match drawn(images, rounds) {
+        Some(drawn) => drawn.par_iter().map(|times| figure(times)).collect(),
+        None => (0..rounds).into_par_iter().map(|round| figure(&draw(images, round))).collect(),
+    }
+}
+
+/// Draws of more images and rounds than this are not kept (64 MB).
+const KEPT: usize = 1 << 24;
+
+/// The draws of all rounds, kept from one row to the next: a sweep of thresholds needs the same ones for each, and drawing them takes
+/// longer than the figures.
+fn drawn(images: usize, rounds: usize) -> Option<Arc<Vec<Vec<u32>>>> {
+    type Last = Mutex<Option<(usize, Arc<Vec<Vec<u32>>>)>>;
+    static LAST: Last = Mutex::new(None);
+    if images.saturating_mul(rounds) > KEPT {
+        return None;
+    }
+    let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = last().clone().filter(|(of, kept)| *of == images && kept.len() == rounds);
+    Some(kept.map_or_else(
+        || {
+            // Not under the lock: the threads that draw may take up another row meanwhile.
+            let made = Arc::new((0..rounds).into_par_iter().map(|round| draw(images, round)).collect::<Vec<_>>());
+            *last() = Some((images, made.clone()));
+            made
+        },
+        |(_, kept)| kept,
+    ))
 }
 
 /// The 95% percentile interval of the rounds that have a figure; none if fewer than half of them do.
@@ -105,6 +133,15 @@ mod tests {
         assert_eq!(draw(9, 3), draw(9, 3));
         assert_ne!(draw(9, 3), draw(9, 4));
         assert!(draw(0, 0).is_empty());
+    }
+
+    #[test]
+    fn kept_draws_are_those_of_their_images_and_rounds() {
+        let seen = |images: usize, count: usize| rounds(images, count, |times| Ok::<_, ()>(times.to_vec())).unwrap();
+        for (images, count) in [(7, 5), (7, 5), (9, 5), (9, 6), (7, 5)] {
+            let anew: Vec<_> = (0..count).map(|round| draw(images, round)).collect();
+            assert!(seen(images, count) == anew, "{images} {count}");
+        }
     }
 
     #[test]

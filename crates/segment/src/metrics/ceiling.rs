@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
 use simseg_tensor::{Error, Result, Tensor};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// The metric.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -57,13 +57,12 @@ impl<T: Tensor> Metric<T> for ResolutionCeiling {
                 all.extend(more.chunk_by(|a, b| a == b).map(|alike| (image, alike[0], alike.len() as u64)));
             }
         }
+        let classes: Vec<Kinded> = classes.into_iter().map(Kinded::of).collect();
         Ok(Box::new(move |times| {
             let counted = times.iter().any(|&times| times > 0);
-            let ious = classes.iter().filter_map(|cells| {
-                let mut drawn: BTreeMap<Cell, u64> = BTreeMap::new();
-                let present = cells.iter().filter(|&&(image, ..)| times[image] > 0);
-                present.for_each(|&(image, cell, n)| *drawn.entry(cell).or_default() += n * u64::from(times[image]));
-                (!drawn.is_empty()).then(|| best(drawn.iter().map(|(&cell, &n)| (cell, n as f64))))
+            let ious = classes.iter().filter_map(|class| {
+                let drawn = class.drawn(times);
+                (!drawn.is_empty()).then(|| best(drawn.iter().copied()))
             });
             let seen: Vec<f64> = ious.collect();
             Ok(vec![counted.then(|| seen.iter().sum::<f64>() / seen.len().max(1) as f64)])
@@ -73,6 +72,31 @@ impl<T: Tensor> Metric<T> for ResolutionCeiling {
 
 /// How many pixels of a class a patch holds, and how many others: `[inside, others]`.
 type Cell = [u32; 2];
+
+/// The patches of a class, to be counted often: thousands of rounds add to a list of numbers, and look nothing up.
+struct Kinded {
+    /// Every kind of patch once, rising.
+    kinds: Vec<Cell>,
+    /// Image, position of the kind, how many.
+    patches: Vec<(usize, usize, u64)>,
+}
+
+impl Kinded {
+    fn of(patches: Vec<(usize, Cell, u64)>) -> Self {
+        let kinds: BTreeSet<Cell> = patches.iter().map(|&(_, cell, _)| cell).collect();
+        let kinds: Vec<Cell> = kinds.into_iter().collect();
+        let place = |cell: Cell| kinds.partition_point(|kind| *kind < cell);
+        Self { patches: patches.into_iter().map(|(image, cell, n)| (image, place(cell), n)).collect(), kinds }
+    }
+
+    /// The kinds that some drawn image has, with their number.
+    fn drawn(&self, times: &[u32]) -> Vec<(Cell, f64)> {
+        let mut numbers = vec![0; self.kinds.len()];
+        self.patches.iter().for_each(|&(image, kind, n)| numbers[kind] += n * u64::from(times[image]));
+        let drawn = self.kinds.iter().zip(numbers).filter(|(_, n)| *n > 0);
+        drawn.map(|(&cell, n)| (cell, n as f64)).collect()
+    }
+}
 
 /// How many pixels of each class each patch holds, over a data set; asked for the best masks at the end.
 #[derive(Debug, Clone)]
