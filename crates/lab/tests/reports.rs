@@ -134,7 +134,8 @@ mod written {
     fn an_axis_of_numbers_gives_lines_with_bands_and_classes_a_table() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("k2-seed0")).unwrap();
-        let text = "{\"program\": {\"revision\": \"abc<d\"}, \"threads\": [1, 2]}";
+        let text =
+            "{\"revision\": \"abc<d\", \"cpu_features\": [\"avx2\", \"fma\"], \"inputs\": {\"a.csv\": \"12ab\"}}";
         std::fs::write(folder.path().join("k2-seed0/provenance.json"), text).unwrap();
         let page = written(folder.path(), |i, row| {
             row.axes.insert("aligner.image_k".into(), (i + 1).into());
@@ -147,7 +148,8 @@ mod written {
         assert_eq!(classes.matches("style=\"--p:28\">0.500</td>").count(), 2);
         assert!(classes.contains("style=\"--p:0\">–</td>"));
         let provenance = page.split("id=\"provenance\"").nth(1).unwrap();
-        assert!(provenance.contains("program.revision</th>") && provenance.contains("<code>1 2</code>"));
+        assert!(provenance.contains("inputs.a.csv</th>") && provenance.contains("<code>avx2 fma</code>"));
+        assert!(provenance.contains("revision</th>") && !provenance.contains("abc<d"), "{provenance}");
     }
 
     #[test]

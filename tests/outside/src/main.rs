@@ -35,10 +35,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["naive", file, out] => {
-            let provenance = Provenance::here("cpu", "cpu");
+            let provenance = Provenance::here("naive", "cpu");
             let wanted = Wanted { seeds: vec![0], ..Wanted::default() };
             let (out, earlier) = (Some(out.into()), Earlier::Keep);
-            let options = Options { out, wanted, jobs: 1, plan: false, earlier, provenance };
+            let options =
+                Options { out, wanted, jobs: 1, plan: false, quick: false, reuse: vec![], earlier, provenance };
             match run::<Autodiff<NaiveTensor>>(file.as_ref(), &[], &options, &Mine, &()) {
                 Ok(_) => ExitCode::SUCCESS,
                 Err(failure) => {

@@ -51,6 +51,7 @@ fn plainly(expectation: &Expectation, results: &Results, seed: Option<u64>) -> A
     let holds = expectation.holds(value);
     let of = match seed {
         Some(seed) => format!("seed {seed}"),
+        None if results.seeds().len() == 1 => "1 seed".to_owned(),
         None => format!("{} seeds", results.seeds().len()),
     };
     let missing = if holds.is_none() { ": no such figure" } else { "" };

@@ -247,7 +247,8 @@ mod tests {
         let a = Provenance { dirty: None, ..Provenance::here("cpu", "cpu") };
         let elsewhere = Provenance { host: "other".into(), threads: 99, began: "later".into(), ..a.clone() };
         assert!(a.differences(&elsewhere).is_empty());
-        let b = Provenance { version: "9".into(), cpu_features: vec![], ..a.clone() }.in_precision("bf16");
+        let b = Provenance { version: "9".into(), executable: "other".into(), cpu_features: vec![], ..a.clone() }
+            .in_precision("bf16");
         let lines = a.differences(&b);
         assert!(lines.iter().any(|line| line == "precision: `f32` and `bf16`"), "{lines:?}");
         assert!(lines.iter().any(|line| line.starts_with("version: ")), "{lines:?}");

@@ -42,6 +42,9 @@ pub enum Cell {
     Nothing,
 }
 
+/// A cell without a figure.
+const NONE: &str = "–";
+
 impl Cell {
     /// A value without an interval.
     pub fn plain(value: f64, digits: usize) -> Self {
@@ -57,7 +60,7 @@ impl Cell {
                 format!("{value:.digits$} [{low:.digits$}, {high:.digits$}]")
             }
             Self::Failed(why) => format!("failed: {why}"),
-            Self::Nothing => "–".into(),
+            Self::Nothing => NONE.into(),
         }
     }
 
@@ -166,8 +169,13 @@ impl Sheet {
         let mut out = String::new();
         for (i, block) in blocks.iter().enumerate() {
             out.push_str(if i > 0 { "\n" } else { "" });
-            for (number, row) in std::iter::once(&headings).chain(&cells).enumerate() {
-                if self.beside > 0 && number == 1 + cells.len() - self.beside {
+            let (rows, beside) = cells.split_at(cells.len() - self.beside);
+            // A row beside the others has few figures: below the first block it stands only where it has one.
+            let known = |row: &&Vec<String>| i == 0 || block.iter().any(|column| row[*column] != NONE);
+            let beside: Vec<&Vec<String>> = beside.iter().filter(known).collect();
+            let rule = if beside.is_empty() { usize::MAX } else { 1 + rows.len() };
+            for (number, row) in std::iter::once(&headings).chain(rows).chain(beside).enumerate() {
+                if number == rule {
                     let width: usize = block.iter().map(|column| widths[*column] + 2).sum::<usize>() + fixed - 2;
                     let _ = writeln!(out, "{}", "─".repeat(width));
                 }
