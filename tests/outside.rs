@@ -29,9 +29,14 @@ fn built() -> PathBuf {
     target.join("debug/outside")
 }
 
+/// The rows of the variants; those beside them (`nothing`, `ceiling`) have no model that a metric of one's own could look at.
 fn results(out: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(out.join("results.json")).unwrap();
-    serde_json::from_str::<Value>(&text).unwrap()["rows"].as_array().unwrap().clone()
+    let mut rows = serde_json::from_str::<Value>(&text).unwrap()["rows"].as_array().unwrap().clone();
+    let beside = ["nothing", "ceiling", "true-classes", "best-subset"];
+    rows.retain(|row| !beside.contains(&row["variant"].as_str().unwrap()));
+    assert!(!rows.is_empty(), "{text}");
+    rows
 }
 
 #[test]
