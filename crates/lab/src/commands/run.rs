@@ -37,7 +37,7 @@ pub struct Options {
     /// Say what would be trained and judged, and do nothing.
     #[arg(long)]
     pub plan: bool,
-    /// The short version: the smaller settings of the file's [quick] section, results in runs/NAME-quick, nothing expected.
+    /// The short version: the smaller settings of the file's section `quick`, results in runs/NAME-quick, nothing expected.
     #[arg(long)]
     pub quick: bool,
     /// Go on where an earlier run in DIR stopped; finished runs are not repeated.
