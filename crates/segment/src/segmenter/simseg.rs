@@ -205,7 +205,7 @@ impl<T: Tensor> SimSeg<T> {
     }
 }
 
-/// [`compose`] or [`compose_given`].
+/// [`compose()`] or [`compose_given`].
 type Composed = fn(&[ClassMask], usize, Compose, u16) -> Vec<u16>;
 
 /// What comes of a set of selected classes.
