@@ -1,6 +1,10 @@
 //! Files as people have them: photographs with notes and videos, hidden files, one bad image in a batch, masks of 0 and 255; and
 //! what the program never does: write over an input, panic when nobody listens.
 
+#[path = "common/program.rs"]
+mod program;
+
+use program::{ok, refused, simseg, text};
 use simseg::Picture;
 use simseg_data::picture::{IGNORED, Labels};
 use std::io::{BufRead, BufReader};
@@ -15,29 +19,14 @@ fn tiny() -> PathBuf {
     repository().join("fixtures/tiny")
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn simseg(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simseg")).args(arguments).output().unwrap()
-}
-
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
-}
-
-fn refused(output: &Output) -> String {
-    let line = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1), "{line}");
-    line
 }
 
 /// A folder with drawn scenes: `images`, `labels`, `classes.txt`.
 fn scenes(folder: &Path, count: &str) -> PathBuf {
     let root = folder.join("data");
-    let drawn = simseg(&["scenes", "--out", text(&root), "--count", count]);
-    assert!(drawn.status.success(), "{}", said(&drawn));
+    ok(&simseg(&["scenes", "--out", text(&root), "--count", count]));
     root
 }
 
