@@ -160,10 +160,9 @@ fn observation<T: Tensor>(
     let key = match metric.scope() {
         Scope::Everything => None,
         Scope::Labels => {
-            let mut hash = simseg::hash::Hasher::new();
-            case.prediction.labels.iter().for_each(|label| _ = hash.update(&label.to_le_bytes()));
+            let labels: Vec<u8> = case.prediction.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
             let classes: Vec<usize> = case.prediction.masks.iter().map(|mask| mask.class).collect();
-            Some(format!("{name} {classes:?} {}", hash.finalize()))
+            Some(format!("{name} {classes:?} {}", simseg::hash::hash(&labels)))
         }
         Scope::Given => case.segmenter.given_key().map(|given| format!("{name} {given}")),
         Scope::Grid => Some(name.to_owned()),

@@ -193,49 +193,68 @@ impl Images {
     /// # Errors
     /// If a metric is unknown, or an observation is none of it.
     pub fn judge<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Judged> {
+        self.judge_after(registry, &mut Known::default())
+    }
+
+    /// The same after other rows of the same images: what a metric saw alike in the last one (the resolution ceiling in a sweep of
+    /// thresholds) has the same figures, and is not resampled again.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn judge_after<T: Tensor>(&self, registry: &Registry<T>, known: &mut Known) -> Outcome<Judged> {
         let mut judged = Judged::default();
         let build = |name: &String| Ok(registry.segment.metrics.build(&Choice::new(name))?);
         let metrics = self.header.metrics.iter().map(build).collect::<Outcome<Vec<_>>>()?;
         for (prefix, classes) in &self.header.classes {
-            self.judge_one(prefix, classes, &metrics, &mut judged)?;
+            for (metric, name) in metrics.iter().zip(&self.header.metrics) {
+                let key = (prefix.clone(), name.clone());
+                let seen = || self.of(prefix).map(|line| &line.observed[name]);
+                if !known.0.get(&key).is_some_and(|resampled| seen().eq(&resampled.observed)) {
+                    known.0.insert(key.clone(), Resampled::of(&**metric, seen().cloned().collect())?);
+                }
+                let resampled = &known.0[&key];
+                for (figure, (value, replicates)) in metric.figures().iter().zip(&resampled.figures) {
+                    if let Some(value) = value {
+                        let key = format!("{prefix}{}", figure.name);
+                        judged.metrics.insert(key.clone(), *value);
+                        judged.replicates.insert(key, replicates.clone());
+                    }
+                }
+                if name == "iou" {
+                    let mut total = Confusion::new(classes.len());
+                    for value in &resampled.observed {
+                        total.merge(&iou::confusion(value, classes.len())?);
+                    }
+                    let ious = classes.iter().zip(total.iou());
+                    judged.per_class.extend(ious.map(|(class, iou)| (format!("{prefix}{class}"), iou)));
+                }
+            }
         }
         Ok(judged)
     }
+}
 
-    fn judge_one<T: Tensor>(
-        &self,
-        prefix: &str,
-        classes: &[String],
-        metrics: &[Box<dyn Metric<T>>],
-        judged: &mut Judged,
-    ) -> Outcome {
-        let list = |name: &String| self.of(prefix).map(|line| line.observed[name].clone()).collect::<Vec<Value>>();
-        let lists: Vec<Vec<Value>> = self.header.metrics.iter().map(list).collect();
-        let prepared = metrics.iter().zip(&lists).map(|(metric, list)| metric.prepare(list));
-        let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
-        let replicates = rounds(self.count(prefix), ROUNDS, |times| {
-            let all = prepared.iter().map(|figures| figures(times)).collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, Failure>(all.concat())
-        })?;
-        let mut position = 0;
-        for ((metric, list), name) in metrics.iter().zip(&lists).zip(&self.header.metrics) {
-            for (figure, value) in metric.figures().iter().zip(metric.finish(list)?) {
-                if let Some(value) = value {
-                    let key = format!("{prefix}{}", figure.name);
-                    judged.metrics.insert(key.clone(), value);
-                    judged.replicates.insert(key, replicates.iter().map(|round| round[position]).collect());
-                }
-                position += 1;
-            }
-            if name == "iou" {
-                let mut total = Confusion::new(classes.len());
-                for value in list {
-                    total.merge(&iou::confusion(value, classes.len())?);
-                }
-                let ious = classes.iter().zip(total.iou());
-                judged.per_class.extend(ious.map(|(class, iou)| (format!("{prefix}{class}"), iou)));
-            }
-        }
-        Ok(())
+/// What the metrics of the last row saw of each data set, and their figures.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<(String, String), Resampled>);
+
+/// The figures of a metric, in the order in which it declares them.
+#[derive(Debug)]
+struct Resampled {
+    /// One observation per image.
+    observed: Vec<Value>,
+    /// Over all images, and in every round of the bootstrap.
+    figures: Vec<(Option<f64>, Replicates)>,
+}
+
+impl Resampled {
+    fn of<T: Tensor>(metric: &dyn Metric<T>, observed: Vec<Value>) -> Outcome<Self> {
+        let values = metric.finish(&observed)?;
+        let replicates = {
+            let prepared = metric.prepare(&observed)?;
+            rounds(observed.len(), ROUNDS, |times| Ok::<_, Failure>(prepared(times)?))?
+        };
+        let of_figure = |(position, value)| (value, replicates.iter().map(|round| round[position]).collect());
+        Ok(Self { observed, figures: values.into_iter().enumerate().map(of_figure).collect() })
     }
 }

@@ -271,9 +271,10 @@ impl<D: Differentiable> Work<'_, D> {
                 samples::save(&place.join("pictures"), &prefix, &pictures[number])?;
             }
         }
+        let mut known = images::Known::default();
         let finish = |(seen, (index, _)): (Images, &Ready<D::Plain>)| {
             seen.save(&self.place(*index, unit.seed).join(images::NAME))?;
-            seen.judge(registry)
+            seen.judge_after(registry, &mut known)
         };
         seen.into_iter().zip(group).map(finish).collect()
     }
