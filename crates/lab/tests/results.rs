@@ -213,6 +213,17 @@ fn the_table_says_what_intervals_are_of_and_shows_axes_failures_and_where_the_er
         loda[column].text()
     };
     assert_eq!(["lost_to_selection", "lost_to_masks", "lost_to_resolution"].map(value), ["0.200", "0.300", "0.100"]);
+    // Where masks before their refinement were measured, too, it is a part of its own.
+    let measured =
+        toml.replace("[evaluation]", "[evaluation]\nmetrics = [\"iou\", \"true-classes\", \"unrefined\", \"ceiling\"]");
+    let finer = Experiment::parse(Path::new("quick.toml"), &measured, &[], &registry).unwrap();
+    let mut rows = one.clone();
+    rows.rows[0].metrics.insert("miou_unrefined".into(), 0.55);
+    let sheet = table::sheet(&finer, &rows, &registry).unwrap();
+    let parts = ["lost_to_selection", "lost_to_masks", "lost_to_refinement", "lost_to_resolution"];
+    let column = |key: &str| sheet.columns.iter().position(|column| column.key == key).unwrap();
+    let loda = sheet.rows.iter().find(|row| row[0].text() == "loda").unwrap();
+    assert_eq!(parts.map(|key| loda[column(key)].text()), ["0.200", "0.350", "-0.050", "0.100"]);
     let three = Results {
         experiment: "quick".into(),
         rows: [0.3, 0.4, 0.5].iter().zip(0..).map(|(m, seed)| row("loda", seed, *m)).collect(),

@@ -50,15 +50,23 @@ type Loss = (&'static str, &'static str, fn(&Row, &str) -> Option<f64>);
 /// What the columns of losses are together.
 const GROUP: &str = "error budget: 1 − mIoU is their sum";
 
-const BUDGET: [Loss; 3] = [
+const BUDGET: [Loss; 4] = [
     ("lost_to_selection", "lost to class selection", |row, prefix| {
         Some(figure(row, prefix, "miou_true_classes")? - figure(row, prefix, "miou")?)
     }),
     ("lost_to_masks", "lost to masks", |row, prefix| {
-        Some(figure(row, prefix, "resolution_ceiling")? - figure(row, prefix, "miou_true_classes")?)
+        let unrefined = figure(row, prefix, UNREFINED).or_else(|| figure(row, prefix, "miou_true_classes"));
+        Some(figure(row, prefix, "resolution_ceiling")? - unrefined?)
+    }),
+    (REFINEMENT, "lost to refinement", |row, prefix| {
+        Some(figure(row, prefix, UNREFINED)? - figure(row, prefix, "miou_true_classes")?)
     }),
     ("lost_to_resolution", "lost to resolution", |row, prefix| Some(1.0 - figure(row, prefix, "resolution_ceiling")?)),
 ];
+
+/// A part that is known only where this is measured; elsewhere it is part of what is lost to masks.
+const REFINEMENT: &str = "lost_to_refinement";
+const UNREFINED: &str = "miou_unrefined";
 
 fn figure(row: &Row, prefix: &str, name: &str) -> Option<f64> {
     row.metrics.get(&format!("{prefix}{name}")).copied()
@@ -91,7 +99,10 @@ pub fn sheet<T: Tensor>(experiment: &Experiment, results: &Results, registry: &R
     let mut columns = vec![Column::new("variant", "variant")];
     columns.extend(axes.iter().map(|axis| Column::new(axis.as_str(), axis.as_str())));
     columns.extend(figures.iter().cloned());
-    let budget = || prefixes.iter().flat_map(|prefix| BUDGET.iter().map(move |loss| (prefix, loss)));
+    let known = |prefix: &str, part: &str| part != REFINEMENT || has(format!("{prefix}{UNREFINED}"));
+    let all = prefixes.iter().flat_map(|prefix| BUDGET.iter().map(move |loss| (prefix, loss)));
+    let budget: Vec<_> = all.filter(|(prefix, (part, ..))| known(prefix, part)).collect();
+    let budget = || budget.iter();
     columns.extend(
         budget().map(|(prefix, (key, heading, _))| {
             Column::new(format!("{prefix}{key}"), headed(prefix, heading)).of(GROUP)

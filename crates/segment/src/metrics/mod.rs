@@ -7,7 +7,7 @@ pub mod confusion;
 simseg_registry::family! {
     /// Registers every metric.
     pub fn register<T: Tensor>(metrics: &mut Kinds<dyn Metric<T>>);
-    iou, true_classes, pointing, ceiling, selection, attention,
+    iou, true_classes, unrefined, pointing, ceiling, selection, attention,
 }
 
 pub use attention::Attention;
@@ -17,6 +17,7 @@ pub use iou::Iou;
 pub use pointing::Pointing;
 pub use selection::Selected;
 pub use true_classes::TrueClasses;
+pub use unrefined::Unrefined;
 
 use crate::features::View;
 use crate::map::Size;
@@ -189,7 +190,7 @@ mod tests {
                 serde_json::json!([[0, 0, 1 + below(50)], [0, 1, below(9)], [1, null, below(9)], [3, 3, 1 + below(9)]])
             }
         };
-        for name in ["iou", "true-classes", "pointing", "selection", "ceiling", "attention"] {
+        for name in ["iou", "true-classes", "unrefined", "pointing", "selection", "ceiling", "attention"] {
             let metric = registry.metrics.build(&Choice::new(name)).unwrap();
             let observations: Vec<Value> = (0..7).map(|_| image(name)).collect();
             let prepared = metric.prepare(&observations).unwrap();

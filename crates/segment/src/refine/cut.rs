@@ -28,6 +28,10 @@ impl Refiner for Cut {
         true
     }
 
+    fn unrefined(&self, map: &[f32]) -> Vec<u8> {
+        above(map, self.level)
+    }
+
     fn refine(&self, _: Canvas<'_>, maps: &[Vec<f32>]) -> Result<Masks> {
         Ok(Masks { last: maps.iter().map(|map| above(map, self.level)).collect(), steps: vec![] })
     }

@@ -35,6 +35,12 @@ pub trait Refiner: Send + Sync {
         false
     }
 
+    /// The mask of a class before anything but its own map is looked at: what the refinement is to be compared with. The likelier of
+    /// class and rest at each pixel, as a CRF's unary term has it, unless the refiner cuts elsewhere.
+    fn unrefined(&self, map: &[f32]) -> Vec<u8> {
+        cut::above(map, cut::one_half())
+    }
+
     /// One mask per map: maps `[h·w]` of the classes in an image.
     ///
     /// # Errors

@@ -55,6 +55,10 @@ pub struct AveragedCut {
 }
 
 impl Refiner for AveragedCut {
+    fn unrefined(&self, map: &[f32]) -> Vec<u8> {
+        above(map, self.level)
+    }
+
     fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> simseg_tensor::Result<Masks> {
         let n = canvas.size.area();
         let plane = |i: usize| f32::from(canvas.rgb[3 * (i % n) + i / n]) / 255.0;

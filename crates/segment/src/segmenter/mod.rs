@@ -54,8 +54,17 @@ pub trait Segmenter<T: Tensor>: Send + Sync {
     /// As [`Self::segment`].
     fn segment_given(&self, view: View<'_, T>, classes: &[usize], tap: &mut dyn Tap<T>) -> Result<Segmentation>;
 
-    /// All settings that [`Self::segment_given`] and [`Self::maps`] depend on, as text: segmenters with the same text agree in both.
-    /// None if it can't be told.
+    /// As [`Self::segment_given`], but of masks that are not refined; `None` if nothing is refined anyway.
+    ///
+    /// # Errors
+    /// As [`Self::segment`].
+    fn segment_unrefined(&self, view: View<'_, T>, classes: &[usize]) -> Result<Option<Segmentation>> {
+        let _ = (view, classes);
+        Ok(None)
+    }
+
+    /// All settings that [`Self::segment_given`], [`Self::segment_unrefined`] and [`Self::maps`] depend on, as text: segmenters with
+    /// the same text agree in all three. None if it can't be told.
     fn given_key(&self) -> Option<&str> {
         None
     }

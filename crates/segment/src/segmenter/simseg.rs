@@ -73,6 +73,18 @@ impl<T: Tensor> Segmenter<T> for SimSeg<T> {
         self.run(view, Some(classes), tap)
     }
 
+    fn segment_unrefined(&self, view: View<'_, T>, classes: &[usize]) -> Result<Option<Segmentation>> {
+        view.check()?;
+        let scores = memo::once(view.memo, || self.keys.score.clone(), || self.score.scores(view))?;
+        let selection = keep(Scores::new(&scores, view.bank.background), f32::NAN, |class| classes.contains(&class));
+        let maps = self.maps(view, &selection.classes)?;
+        let cut = maps.iter().map(|map| self.refiner.unrefined(map)).collect();
+        let masks = class_masks(&selection.classes, &scores, maps, cut);
+        let labels = self.labels(view, &masks, &scores, compose_given);
+        let (size, threshold) = (view.image.output, selection.threshold);
+        Ok(Some(Segmentation { labels, size, scores: Arc::unwrap_or_clone(scores), threshold, masks }))
+    }
+
     fn given_key(&self) -> Option<&str> {
         Some(&self.keys.given)
     }
@@ -170,20 +182,21 @@ impl<T: Tensor> SimSeg<T> {
 
     /// Maps, masks and labels of the selected classes.
     fn draw(&self, view: View<'_, T>, classes: &[usize], scores: &[f32], composed: Composed) -> Result<Drawn> {
-        let image = view.image;
         let maps = self.maps(view, classes)?;
         let Masks { last, steps } = self.refined(view, classes, &maps)?;
-        let found = classes.iter().zip(maps.into_iter().zip(last));
-        let masks: Vec<ClassMask> =
-            found.map(|(&class, (map, mask))| ClassMask { class, score: scores[class], map, mask }).collect();
-        let unclaimed = view.bank.unclaimed();
-        let mut labels = composed(&masks, image.input.area(), self.compose, unclaimed);
+        let masks = class_masks(classes, scores, maps, last);
+        Ok(Drawn { labels: self.labels(view, &masks, scores, composed), masks, steps })
+    }
+
+    /// One label per pixel of the output.
+    fn labels(&self, view: View<'_, T>, masks: &[ClassMask], scores: &[f32], composed: Composed) -> Vec<u16> {
+        let (image, unclaimed) = (view.image, view.bank.unclaimed());
+        let mut labels = composed(masks, image.input.area(), self.compose, unclaimed);
         if self.unclaimed == Unclaimed::BestClass {
             let best = ranking(scores).into_iter().find(|class| view.bank.foreground().contains(class));
-            compose::give_to_best(&mut labels, &masks, unclaimed, best.unwrap_or(0));
+            compose::give_to_best(&mut labels, masks, unclaimed, best.unwrap_or(0));
         }
-        let labels = map::resize_labels(&labels, image.input, image.output);
-        Ok(Drawn { labels, masks, steps })
+        map::resize_labels(&labels, image.input, image.output)
     }
 
     /// Masks of some classes with these maps: one by one where the refiner looks at each alone, else of the whole set.
@@ -203,6 +216,12 @@ impl<T: Tensor> SimSeg<T> {
         let masks = memo::each(view.memo, &self.keys.refine, classes, refine)?;
         Ok(Masks::together(masks.iter().map(|masks| &**masks)))
     }
+}
+
+/// Classes with their maps and masks, all in one order.
+fn class_masks(classes: &[usize], scores: &[f32], maps: Vec<Vec<f32>>, masks: Vec<Vec<u8>>) -> Vec<ClassMask> {
+    let found = classes.iter().zip(maps.into_iter().zip(masks));
+    found.map(|(&class, (map, mask))| ClassMask { class, score: scores[class], map, mask }).collect()
 }
 
 /// [`compose()`] or [`compose_given`].
