@@ -34,6 +34,10 @@ enum Command {
     /// Train and evaluate every variant of an experiment, for one or more seeds.
     ///
     /// Leaves DIR/results.json, DIR/report.html and one folder per run with its resolved settings, metrics and model.
+    ///
+    /// Beside the variants the table has rows to read them against: `nothing` (all background), `ceiling` (the best label per patch),
+    /// and of the baseline's model `true-classes` (given, all of them drawn) and `best-subset` of these. The file's `rows = []`
+    /// leaves them out. Experiments on several machines: docs/cluster.md.
     Run(run::Options),
     /// List experiments below a folder: rows, status, date, the best figure.
     Runs(runs::Options),
