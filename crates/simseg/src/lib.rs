@@ -24,6 +24,7 @@ pub mod registry;
 pub mod recipe;
 pub mod directory;
 pub mod model;
+mod buckets;
 pub mod words;
 pub mod features;
 #[cfg(feature = "fs")]

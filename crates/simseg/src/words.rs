@@ -49,15 +49,19 @@ impl<T: Tensor> Model<T> {
         let embedded = list.clone().with_background_words(&self.recipe().prompts.background);
         let of = (0..list.len()).map(|class| embedded.words(class).len()).sum();
         let (mut done, mut stopped) = (0, None);
-        let bank = ClassBank::build(&embedded, &templates, self.segmenter().score(), needs.prompts, |prompts| {
-            if let Err(error) = watch::step(watch, done, of) {
-                stopped = Some(error);
-                return Err(simseg_tensor::Error::setting("words", "cancelled"));
-            }
-            done += 1;
-            let tokens = self.prompt_tokens(prompts)?;
-            let pooled = self.aligner().pool(Side::Text, &tokens)?;
-            Ok(Encoded { tokens, pooled })
+        let bank = ClassBank::build(&embedded, &templates, self.segmenter().score(), needs.prompts, |words| {
+            // Words of one batch share buckets: so many of them are done as sentences are.
+            let mut step = |sentences: usize, of_sentences: usize| {
+                let share = words.len() * sentences / of_sentences.max(1);
+                watch::step(watch, done + share, of).map_err(|error| {
+                    stopped = Some(error);
+                    simseg_tensor::Error::setting("words", "cancelled")
+                })
+            };
+            let tokens = self.grouped_tokens(words, &mut step)?;
+            done += words.len();
+            let pooled = |tokens: Tokens<T>| Ok(Encoded { pooled: self.aligner().pool(Side::Text, &tokens)?, tokens });
+            tokens.into_iter().map(pooled).collect()
         });
         match (stopped, bank) {
             (Some(error), _) => Err(error),
