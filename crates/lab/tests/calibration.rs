@@ -107,13 +107,18 @@ fn a_calibration_that_cannot_be_is_refused_in_one_line() {
     let other = at("other.txt", "background\nbagpipe\nzither\n");
     let files = at("files.toml", "[training]\ndata = { kind = \"captions\", file = \"a\", images = \"b\" }\n");
     let misspelt = at("world.toml", "bais = 0.5\n");
+    // A segmenter without a rule for which classes are in the picture.
+    let plain = ok(&simseg(&["recipe", "plain"]));
+    let (head, _) = plain.split_once("[score]").unwrap();
+    let head = head.replace("kind = \"simseg\"", "kind = \"per-pixel\"").replace("compose = \"covering\"", "");
+    let without = at("per-pixel.toml", &head);
     let own = ["--captions", text(&captions), "--root", text(&images)];
     for (more, needle) in [
         (&[&own[..], &["--classes", text(&other)]].concat()[..], "mentions a class; expected one of bagpipe, zither"),
         (&["--scenes", text(&files)], "files.toml: expected drawn scenes"),
         (&["--scenes", text(&misspelt)], "world.toml: data: unknown key `bais`"),
         (&["--scenes", "/nowhere.toml"], "/nowhere.toml"),
-        (&["--scenes", "--count", "4", "--set", "kind=per-pixel"], "threshold"),
+        (&["--scenes", "--count", "4", "--recipe", text(&without)], "unknown key `threshold`"),
     ] {
         let line = refused(&simseg(&[&common[..], more].concat()));
         assert!(line.contains(needle), "{more:?}: {line}");
@@ -229,7 +234,10 @@ fn what_no_captions_can_give_is_known_before_anything_trains() {
         (world.join("images/000000.png"), world.join("classes.txt"), folder.path().join("maps"));
     let segment = ["segment", "--model", text(&tiny), "--classes", text(&classes), text(&image), "--out", text(&maps)];
     let line = refused(&simseg(&[&segment[..], &["--recipe", text(&recipe)]].concat()));
-    assert!(line.contains("wish.toml: threshold: `from-captions`") && line.contains("simseg calibrate --captions"), "{line}");
+    assert!(
+        line.contains("wish.toml: threshold: `from-captions`") && line.contains("simseg calibrate --captions"),
+        "{line}"
+    );
     assert!(!maps.exists());
     let report = folder.path().join("r.json");
     let evaluate = ["evaluate", "--model", text(&tiny), "--dataset", "scenes", "--out", text(&report)];

@@ -128,8 +128,7 @@ impl Captioned {
         let most = if options.images == 0 { usize::MAX } else { options.images };
         let pictures = some_mentioned(&*pairs, &list, most)?;
         let words: Words<T> = options.model.words(model, list)?;
-        let cases =
-            watched(pictures.len(), &mut |done| Cases::captioned((model, &words), &*pairs, &pictures, done))?;
+        let cases = watched(pictures.len(), &mut |done| Cases::captioned((model, &words), &*pairs, &pictures, done))?;
         Ok((cases, words.list, format!("the captions of {} {place}", pictures.len())))
     }
 }

@@ -36,7 +36,8 @@ impl Threshold for FromCaptions {
     /// # Errors
     /// Always: what would make a rule of it.
     fn check(&self, _: usize) -> Result<()> {
-        let expected = "has no scores by itself; expected a recipe that `simseg calibrate --captions` or `--scenes` leaves";
+        let expected =
+            "has no scores by itself; expected a recipe that `simseg calibrate --captions` or `--scenes` leaves";
         Err(Error::setting("threshold", format!("`{FROM_CAPTIONS}` {expected}")))
     }
 }

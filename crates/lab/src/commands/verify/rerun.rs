@@ -88,13 +88,7 @@ fn judged_again<T: Tensor>(
             Some(_) => model.clone(), // is given its classes, by whatever rule
             None => calibration::recorded(&model, place, &prefix)?,
         };
-        let judge = Judge {
-            model: &model,
-            words: &words,
-            segmenter: model.segmenter(),
-            metrics: &metrics,
-            instead,
-        };
+        let judge = Judge { model: &model, words: &words, segmenter: model.segmenter(), metrics: &metrics, instead };
         judge.all(&*dataset, 0..dataset.len(), &mut |image| {
             seen.add(&prefix, &image.item.stem, names, &image.observed);
             Ok(())
