@@ -46,11 +46,9 @@ pub struct Options {
     #[arg(
         long,
         value_name = "FILE.toml",
-        num_args = 0..=1,
-        default_missing_value = "",
         conflicts_with_all = ["dataset", "root", "reduce_zero_label", "ignore_index"]
     )]
-    pub scenes: Option<PathBuf>,
+    pub scenes: Option<Option<PathBuf>>,
     /// Use the first N images; 0 is all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub images: usize,
@@ -153,10 +151,11 @@ impl Options {
                 (pairs, None, format!("images of {}", file.display()))
             }
             (None, Some(file)) => {
-                let source = world(file, registry)?.with("count", self.data.count).with("seed", self.data.seed);
-                let failed = |error: simseg_registry::Error| match file.as_os_str().is_empty() {
-                    true => Failure::from(error),
-                    false => Failure::from(error).within(format!("{}: ", file.display())),
+                let source =
+                    world(file.as_deref(), registry)?.with("count", self.data.count).with("seed", self.data.seed);
+                let failed = |error: simseg_registry::Error| match file {
+                    None => Failure::from(error),
+                    Some(file) => Failure::from(error).within(format!("{}: ", file.display())),
                 };
                 let pairs = data.open_pairs(&source, self.data.seed).map_err(failed)?.held_out(self.data.count)?;
                 (pairs, Some(classes_of(&source, self.data.seed, data)?), self.data.place())
@@ -179,10 +178,8 @@ fn classes_of(source: &Source, seed: u64, data: &DataRegistry) -> Outcome<ClassL
 }
 
 /// The world of a file: that of an experiment's training data or of a run's, or its settings; the usual one if no file is named.
-fn world<T: Tensor>(file: &Path, registry: &Registry<T>) -> Outcome<Source> {
-    if file.as_os_str().is_empty() {
-        return Ok(Choice::new("scenes"));
-    }
+fn world<T: Tensor>(file: Option<&Path>, registry: &Registry<T>) -> Outcome<Source> {
+    let Some(file) = file else { return Ok(Choice::new("scenes")) };
     let mut table = reading::parse(file, &reading::read_text(file)?)?;
     let source: Source = if table.contains_key("question") {
         let experiment = Experiment::load(file, &[], registry)?;

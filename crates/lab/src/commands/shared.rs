@@ -55,7 +55,7 @@ impl ModelArgs {
     pub fn open<T: Tensor>(&self, dataset: &str, extension: &impl Extension, device: &T::Device) -> Outcome<Model<T>> {
         let model = self.open_uncalibrated(dataset, extension, device)?;
         match calibration::wanted(model.recipe()).map(|rule| rule.check(0)) {
-            Some(Err(error)) => Err(Failure::from(error).within(format!("{}: ", self.recipe))),
+            Some(Err(error)) => Err(Failure::from(error).within(format!("--recipe {}: ", self.recipe))),
             _ => Ok(model),
         }
     }
