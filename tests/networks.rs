@@ -334,8 +334,8 @@ fn segmenters() -> Vec<Choice> {
     let recipes = [SimSegConfig::plain(), SimSegConfig::official_code(), SimSegConfig::paper()];
     let mut all: Vec<SimSegConfig> = recipes.to_vec();
     let plain = SimSegConfig::plain;
-    // A calibrated rule is for one number of classes, which differs from case to case here.
-    let rules = parts.thresholds.names().into_iter().filter(|name| *name != "calibrated");
+    // A calibrated rule is for one number of classes, which differs from case to case here; one to be learned from captions is none yet.
+    let rules = parts.thresholds.names().into_iter().filter(|name| !["calibrated", "from-captions"].contains(name));
     all.extend(rules.map(|name| SimSegConfig { threshold: threshold(name), ..plain() }));
     all.extend(parts.refiners.names().into_iter().map(|name| SimSegConfig { refine: Choice::new(name), ..plain() }));
     all.extend(parts.scores.names().into_iter().map(|name| SimSegConfig { score: Choice::new(name), ..plain() }));

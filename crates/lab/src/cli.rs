@@ -69,6 +69,9 @@ enum Command {
     /// Judge a model on a data set with label maps: mIoU with its 95% interval, per class, and what was mistaken for what.
     Evaluate(evaluate::Options),
     /// Find a threshold for each class on images whose classes are known; leaves a recipe for --recipe.
+    ///
+    /// Known from label maps (--dataset), or from captions that mention them (--captions, --scenes), for which nobody has to draw a
+    /// label map.
     Calibrate(calibrate::Options),
     /// Rank captions for images and images for captions: R@1, R@5, R@10.
     Retrieve(retrieve::Options),

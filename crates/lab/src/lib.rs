@@ -13,6 +13,7 @@
 //! | [`backend`] | what computes |
 //! | [`training`] | one training run, resumable |
 //! | [`judging`] | one evaluation, for whoever asks |
+//! | [`calibration`] | a threshold for each class |
 //! | [`results`] | what an experiment leaves behind |
 //! | [`report`] | the table, and the page |
 //! | [`mod@run`] | all runs of an experiment |
@@ -30,6 +31,7 @@ pub mod experiment;
 pub mod backend;
 pub mod training;
 pub mod judging;
+pub mod calibration;
 pub mod results;
 pub mod report;
 pub mod run;

@@ -1,7 +1,7 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
 //! Reading order: this file (the sweep), [`plan`] (what is to be done; `estimate` knows what it costs, `said` says it), `unit` (one training and what is judged on
-//! it), `corpora` (what it reads).
+//! it; `calibrated`: thresholds that are learned first), `corpora` (what it reads).
 
 pub mod plan;
 mod estimate;
@@ -9,7 +9,9 @@ mod said;
 mod corpora;
 mod models;
 mod unit;
+mod calibrated;
 
+use crate::calibration;
 use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::report;
@@ -24,7 +26,7 @@ use crate::training::start;
 use corpora::{Drawn, Sweep};
 use plan::{Plan, Unit, Wanted};
 use said::{pictures, say_plan};
-use simseg::{Extension, Registry};
+use simseg::{ClassList, Extension, Registry};
 use simseg_tensor::Differentiable;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -221,9 +223,16 @@ fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registri
             format!("at most the {} pairs there are, found {found}", pairs.len()),
         ));
     }
+    let held_out = calibration::held_out(settings, seed, data)?;
     for (prefix, source) in settings.evaluation.data.list() {
         let dataset = data.open_dataset(source, settings.seeds.test);
-        dataset.map_err(|error| Failure::from(error).of_data(format!("evaluation.{prefix}").trim_end_matches('.')))?;
+        let section = format!("evaluation.{prefix}");
+        let dataset = dataset.map_err(|error| Failure::from(error).of_data(section.trim_end_matches('.')))?;
+        if let Some(held_out) = &held_out {
+            let classes = ClassList::parse(&dataset.class_lines().join("\n"))?;
+            let some = calibration::some_mentioned(&**held_out, &classes, usize::MAX);
+            some.map_err(|failure| failure.within("segmentation.threshold: held-out "))?;
+        }
     }
     if let Some(probes) = &settings.probes {
         crate::probes::watch::open(probes, &registries.judging)?;

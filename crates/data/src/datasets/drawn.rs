@@ -133,6 +133,14 @@ impl Pairs for Drawn {
         Ok(self.world.composition(self.within(index)?).caption)
     }
 
+    fn id(&self, index: usize) -> Result<String> {
+        Ok(format!("{:06}", self.within(index)?))
+    }
+
+    fn held_out(&self, pictures: usize) -> Result<Box<dyn Pairs>> {
+        Ok(Box::new(Self::new(self.world.clone().held_out(), pictures)))
+    }
+
     fn words(&self) -> Option<Vec<String>> {
         Some(super::owned(&World::words()))
     }
@@ -194,5 +202,24 @@ mod tests {
             }
         }
         assert!(drawn.pair(4).is_err());
+    }
+
+    #[test]
+    fn held_out_scenes_are_of_the_same_world_and_none_of_those_of_any_seed() {
+        let drawn = scenes(r#"{"count": 8, "image_size": 32, "context_only": 1.0}"#).unwrap().draw(7).unwrap();
+        let held_out = drawn.held_out(8).unwrap();
+        assert_eq!((Pairs::len(&*held_out), held_out.id(3).unwrap().as_str()), (8, "000003"));
+        for index in 0..8 {
+            let pair = held_out.pair(index).unwrap();
+            assert_eq!(pair, drawn.held_out(20).unwrap().pair(index).unwrap(), "however many there are");
+            let objects = World::named_words().objects;
+            assert!(objects.iter().all(|object| !pair.caption.contains(object)), "{}", pair.caption);
+            assert_eq!(pair.picture.width, 32);
+            for other in 0..8 {
+                assert_ne!(pair.picture, drawn.pair(other).unwrap().picture);
+            }
+        }
+        let again = held_out.held_out(8).unwrap();
+        assert_ne!(again.pair(0).unwrap().picture, held_out.pair(0).unwrap().picture);
     }
 }

@@ -180,7 +180,7 @@ pub struct CaptionFile {
     /// The column of captions, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caption_column: Option<String>,
-    /// Use the first so many pairs.
+    /// Use the first so many pairs; those after them are held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Whether photographs are turned as their camera noted it.
@@ -191,8 +191,11 @@ pub struct CaptionFile {
 /// Pairs of a caption file.
 #[derive(Debug, Clone)]
 pub struct Captioned {
+    file: PathBuf,
     images: PathBuf,
     lines: Vec<Caption>,
+    /// The lines beyond the limit.
+    rest: Vec<Caption>,
     exif: Exif,
 }
 
@@ -204,16 +207,25 @@ impl CaptionFile {
     pub fn open(self) -> Result<Captioned> {
         let columns = Columns { image: self.image_column, caption: self.caption_column };
         let mut lines = captions(&self.file, &columns)?;
-        lines.truncate(self.limit.unwrap_or(usize::MAX));
+        let rest = lines.split_off(self.limit.unwrap_or(usize::MAX).min(lines.len()));
         if lines.is_empty() {
             return Err(Error::content(&self.file, "no captions in it (limit is 0)"));
         }
         if !self.images.is_dir() {
             return Err(Error::content(&self.images, "expected the folder of images"));
         }
+        let read = Captioned { file: self.file, images: self.images, lines, rest, exif: self.exif };
+        read.check()?;
+        Ok(read)
+    }
+}
+
+impl Captioned {
+    /// That its images are there, below the folder.
+    fn check(&self) -> Result<()> {
         let mut seen = HashSet::new();
         let mut missing: Vec<&Caption> = vec![];
-        for line in &lines {
+        for line in &self.lines {
             if seen.insert(line.image.as_str()) {
                 let inside = Path::new(&line.image)
                     .components()
@@ -230,18 +242,10 @@ impl CaptionFile {
                 }
             }
         }
-        match missing.first() {
-            Some(first) => {
-                let (place, images) = (format!("line {}: `{}`", first.line, first.image), self.images.display());
-                let text = format!(
-                    "{} of {} images are not in {images}, the first of them in {place}",
-                    missing.len(),
-                    seen.len()
-                );
-                Err(Error::content(&self.file, text))
-            }
-            None => Ok(Captioned { images: self.images, lines, exif: self.exif }),
-        }
+        let Some(first) = missing.first() else { return Ok(()) };
+        let (place, images) = (format!("line {}: `{}`", first.line, first.image), self.images.display());
+        let counts = format!("{} of {} images", missing.len(), seen.len());
+        Err(Error::content(&self.file, format!("{counts} are not in {images}, the first of them in {place}")))
     }
 }
 
@@ -261,6 +265,37 @@ impl Pairs for Captioned {
 
     fn caption(&self, index: usize) -> Result<String> {
         Ok(self.lines[index].caption.clone())
+    }
+
+    fn id(&self, index: usize) -> Result<String> {
+        Ok(self.lines[index].image.clone())
+    }
+
+    /// The first so many pictures beyond the limit none of whose captions is within it.
+    fn held_out(&self, pictures: usize) -> Result<Box<dyn Pairs>> {
+        if self.rest.is_empty() {
+            let text = format!("all of its {} pairs are used, none is held out; expected a `limit`", self.lines.len());
+            return Err(Error::content(&self.file, text));
+        }
+        let used: HashSet<&str> = self.lines.iter().map(|line| line.image.as_str()).collect();
+        let (mut chosen, mut lines) = (HashSet::new(), vec![]);
+        for line in self.rest.iter().filter(|line| !used.contains(line.image.as_str())) {
+            if chosen.len() < pictures || chosen.contains(line.image.as_str()) {
+                chosen.insert(line.image.as_str());
+                lines.push(line.clone());
+            }
+        }
+        if chosen.len() < pictures {
+            let text = format!(
+                "expected {pictures} held-out pictures: beyond `limit` = {}, with no caption within it; found {}",
+                self.lines.len(),
+                chosen.len()
+            );
+            return Err(Error::content(&self.file, text));
+        }
+        let held_out = Self { lines, rest: vec![], ..self.clone() };
+        held_out.check()?;
+        Ok(Box::new(held_out))
     }
 }
 
@@ -341,5 +376,38 @@ mod tests {
         assert!(error.contains("1 of 2 images") && error.contains("line 3: `b.png`"), "{error}");
         let error = open("image,caption\n../c.csv,one\n", None).unwrap_err().to_string();
         assert!(error.contains("below the folder"), "{error}");
+    }
+
+    #[test]
+    fn pictures_beyond_the_limit_are_held_out_unless_one_of_their_captions_is_within_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.csv");
+        let text = "image,caption\na.png,one\nb.png,two\nb.png,three\nc.png,four\nd.png,five\nc.png,six\n";
+        std::fs::write(&file, text).unwrap();
+        for name in ["a", "b", "c", "d"] {
+            let picture = Picture { width: 1, height: 1, rgb: vec![1, 2, 3] };
+            picture.save(&folder.path().join(format!("{name}.png"))).unwrap();
+        }
+        let open = |limit| {
+            let images = folder.path().to_owned();
+            let (image_column, caption_column) = (None, None);
+            let file =
+                CaptionFile { file: file.clone(), images, image_column, caption_column, limit, exif: Exif::Apply };
+            file.open().unwrap()
+        };
+        let held_out = |limit, pictures| {
+            let pairs = open(limit).held_out(pictures).map_err(|error| error.to_string())?;
+            let lines = (0..pairs.len()).map(|i| (pairs.id(i).unwrap(), pairs.caption(i).unwrap()));
+            Ok::<_, String>(lines.collect::<Vec<_>>())
+        };
+        let (four, five, six) = (pair("c.png", "four"), pair("d.png", "five"), pair("c.png", "six"));
+        assert_eq!(held_out(Some(2), 2).unwrap(), [four.clone(), five, six.clone()]);
+        assert_eq!(held_out(Some(2), 1).unwrap(), [four, six], "with all of its captions");
+        let error = held_out(Some(2), 3).unwrap_err();
+        assert!(error.contains("expected 3 held-out pictures") && error.contains("found 2"), "{error}");
+        for limit in [None, Some(6), Some(60)] {
+            let error = held_out(limit, 1).unwrap_err();
+            assert!(error.contains("c.csv") && error.contains("none is held out"), "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ simseg_registry::family! {
 }
 
 use crate::source::DataRegistry;
-use crate::{Picture, Result};
+use crate::{Error, Picture, Result};
 
 /// An image and what somebody wrote about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,24 @@ pub trait Pairs: Send + Sync {
     /// As [`Self::pair`].
     fn caption(&self, index: usize) -> Result<String> {
         Ok(self.pair(index)?.caption)
+    }
+
+    /// The name of pair `index` alone: the captions of one picture share it.
+    ///
+    /// # Errors
+    /// As [`Self::pair`].
+    fn id(&self, index: usize) -> Result<String> {
+        Ok(self.pair(index)?.id)
+    }
+
+    /// So many other pictures of the same kind with all of their captions, none of which is a picture of these pairs: for whoever
+    /// must not see what was trained on.
+    ///
+    /// # Errors
+    /// If there are not as many; a source that does not say otherwise has none.
+    fn held_out(&self, pictures: usize) -> Result<Box<dyn Pairs>> {
+        let text = format!("expected a source that can hold {pictures} pictures out of training; this one has none");
+        Err(Error::setting("data", text))
     }
 
     /// Every word that a caption can hold, if there is an end of them.

@@ -143,6 +143,8 @@ pub struct Composition {
 pub struct World {
     config: SceneConfig,
     seed: u64,
+    /// What the names of its random streams begin with.
+    streams: String,
 }
 
 /// Points per pixel side at which objects are sampled.
@@ -155,7 +157,18 @@ impl World {
     /// If a setting makes no sense.
     pub fn new(config: SceneConfig, seed: u64) -> Result<Self> {
         config.check()?;
-        Ok(Self { config, seed })
+        Ok(Self { config, seed, streams: String::new() })
+    }
+
+    /// Other scenes of the same settings and seed, from random streams of their own: no world is like it, whatever its seed, but one
+    /// that was held out, too.
+    #[must_use]
+    pub fn held_out(self) -> Self {
+        Self { streams: format!("held-out {}", self.streams), ..self }
+    }
+
+    fn stream(&self, purpose: &str, index: u64) -> ChaCha8Rng {
+        random::stream(self.seed, &format!("{}{purpose}", self.streams), index)
     }
 
     /// Its settings.
@@ -181,13 +194,13 @@ impl World {
 
     /// Scene `index`.
     pub fn scene(&self, index: u64) -> Scene {
-        self.draw(self.composition(index), &mut random::stream(self.seed, "paint", index))
+        self.draw(self.composition(index), &mut self.stream("paint", index))
     }
 
     /// What scene `index` shows and says, without drawing it.
     pub fn composition(&self, index: u64) -> Composition {
-        let (objects, context) = self.compose(&mut random::stream(self.seed, "scene", index));
-        let mut rng = random::stream(self.seed, "caption", index);
+        let (objects, context) = self.compose(&mut self.stream("scene", index));
+        let mut rng = self.stream("caption", index);
         let caption = captions::write(&self.config, &objects, context, &mut rng);
         Composition { objects, context, caption }
     }

@@ -1,5 +1,6 @@
 //! Options that several commands take, and what they lead to: a model with its recipe, classes, a data set.
 
+use crate::calibration;
 use crate::failure::{Failure, Outcome};
 use crate::output::note;
 use crate::progress::Steps;
@@ -7,6 +8,7 @@ use clap::{Args, ValueEnum};
 use simseg::words::class_file;
 use simseg::{Cache, Choice, ClassList, Extension, Loaded, Model, Recipe, Registry, Words};
 use simseg_data::{Dataset, Exif, Source};
+use simseg_segment::Threshold;
 use simseg_tensor::Tensor;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -51,6 +53,23 @@ impl ModelArgs {
     /// # Errors
     /// One line that names the file or switch that is wrong.
     pub fn open<T: Tensor>(&self, dataset: &str, extension: &impl Extension, device: &T::Device) -> Outcome<Model<T>> {
+        let model = self.open_uncalibrated(dataset, extension, device)?;
+        match calibration::wanted(model.recipe()).map(|rule| rule.check(0)) {
+            Some(Err(error)) => Err(Failure::from(error).within(format!("--recipe {}: ", self.recipe))),
+            _ => Ok(model),
+        }
+    }
+
+    /// The same for whoever finds a rule first, where the recipe wants one that is learned from captions.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_uncalibrated<T: Tensor>(
+        &self,
+        dataset: &str,
+        extension: &impl Extension,
+        device: &T::Device,
+    ) -> Outcome<Model<T>> {
         let registry = Arc::new(Registry::with(extension));
         let recipe = Recipe::load(&self.recipe_name(&registry)?, dataset, &self.set, &registry)?;
         let loaded = Loaded::read(&self.folder, &registry, device)?;

@@ -1,4 +1,4 @@
-//! One evaluation, for whoever asks: `run`, `evaluate` and `calibrate` send every picture the same way.
+//! One evaluation, for whoever asks: `run` and `evaluate` send every picture the same way.
 //!
 //! ```text
 //! data set → item → features → segmenter → prediction → one observation per metric → figures
@@ -7,12 +7,13 @@
 //! An observation is what one image adds to a metric, small enough to be kept on disk: an evaluation can be stopped, resumed and
 //! summarised again from its observations alone ([`partial`]).
 
+pub mod encoded;
 mod built_in;
 pub mod partial;
 
 use crate::experiment::built_in::BuiltIn;
 use crate::failure::{Failure, Outcome};
-use rayon::prelude::*;
+use encoded::encoded;
 use serde_json::Value;
 use simseg::{Model, Words};
 use simseg_data::{Dataset, Item};
@@ -54,10 +55,6 @@ pub struct Image<'a, T: Tensor> {
     pub observed: Vec<Value>,
 }
 
-/// Small pictures that go through the network together, and the largest side that counts as small.
-const TOGETHER: usize = 50;
-const SMALL: usize = 96;
-
 impl<T: Tensor> Judge<'_, T> {
     /// Judges the images of a range in their order; `each` gets one after the other.
     ///
@@ -90,28 +87,13 @@ pub fn panel<T: Tensor>(
         let (found, expected) = (first.words.list.len(), dataset.classes().len());
         return Err(Failure::input("classes", format!("expected the data set's {expected} classes, found {found}")));
     }
-    let model = first.model;
-    let mut next = range.start;
-    while next < range.end {
-        let first = dataset.item(next)?;
-        let size = model.input_size(&first.picture);
-        let together = if size.height.max(size.width) <= SMALL { TOGETHER } else { 1 };
-        let rest = (next + 1)..(next + together).min(range.end);
-        let rest: Vec<_> = rest.into_par_iter().map(|index| dataset.item(index)).collect();
-        // One batch has one input size; what comes after another size, or cannot be read, waits for the next batch: whatever
-        // lies before a damaged image is counted.
-        let alike = |item: &Item| model.input_size(&item.picture) == size;
-        let mut items: Vec<Item> =
-            std::iter::once(first).chain(rest.into_iter().map_while(Result::ok).take_while(alike)).collect();
-        let pictures: Vec<_> = items.iter_mut().map(|item| std::mem::take(&mut item.picture)).collect();
-        let features = model.features(&pictures, &mut NoTap)?;
-        for ((item, picture), features) in items.iter_mut().zip(pictures).zip(&features) {
-            item.picture = picture;
-            one(judges, dataset, next, item, features, each)?;
-            next += 1;
-        }
-    }
-    Ok(())
+    let read = |index: usize| {
+        let mut item = dataset.item(index)?;
+        Ok((std::mem::take(&mut item.picture), item))
+    };
+    encoded(first.model, range, &read, &mut |index, picture, item, features| {
+        one(judges, dataset, index, &Item { picture, ..item }, features, each)
+    })
 }
 
 /// One image, by every judge.

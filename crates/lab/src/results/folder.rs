@@ -2,7 +2,7 @@
 //!
 //! One folder per training, `DIR/trainings/<hash>/`, with `config.toml`, `metrics.jsonl`, `probes.jsonl` if it was asked anything,
 //! `state.safetensors` (to resume) and, once it is finished, `model/` and `training.json`; and one per run, `DIR/<variant>-seed<k>/`, with `config.toml` (resolved), the log and
-//! model of its training (one file under two names where the file system can), `pictures/` and, once it is finished,
+//! model of its training (one file under two names where the file system can), `pictures/`, `recipe.toml` if its thresholds were learned from captions and, once it is finished,
 //! `result.json`: a run that has one is not repeated.
 
 use super::Row;

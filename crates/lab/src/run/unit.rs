@@ -4,6 +4,7 @@ use super::Registries;
 use super::corpora::{Drawn, Sweep};
 use super::models::{Ready, complete, groups, json, judge, plain, share};
 use super::plan::Unit;
+use crate::calibration;
 use crate::experiment::Variant;
 use crate::failure::{Failure, Outcome};
 use crate::judging::{self, Judge};
@@ -104,7 +105,9 @@ impl<D: Differentiable> Work<'_, D> {
                         let training = finished.taken.is_some().then(|| finished.clone());
                         let mut made =
                             Provenance { began: started.clone(), training, inputs, ..self.provenance.clone() };
-                        made.end(&place, &["config.toml", images::NAME, probes::NAME])?;
+                        let recipes = calibration::kept(&variant.settings);
+                        let files = ["config.toml", images::NAME, probes::NAME].into_iter();
+                        made.end(&place, &files.chain(recipes.iter().map(String::as_str)).collect::<Vec<_>>())?;
                         made.save(&place.join(provenance::NAME))?;
                         // The result comes last: a run that has one is finished, and not repeated.
                         save_json(&place.join("result.json"), &done)?;
@@ -119,7 +122,7 @@ impl<D: Differentiable> Work<'_, D> {
         Ok(())
     }
 
-    fn place(&self, index: usize, seed: u64) -> PathBuf {
+    pub(super) fn place(&self, index: usize, seed: u64) -> PathBuf {
         folder::of_run(self.out, &self.variants[index].name, seed)
     }
 
@@ -250,9 +253,10 @@ impl<D: Differentiable> Work<'_, D> {
                 names.iter().map(|name| Ok(registry.segment.metrics.build(&Choice::new(name))?)).collect()
             });
             let metrics: Vec<Vec<Box<dyn Metric<D::Plain>>>> = metrics.collect::<Outcome<_>>()?;
-            let pairs = group.iter().zip(&metrics);
-            let judges: Vec<Judge<'_, D::Plain>> = pairs
-                .map(|((index, model), metrics)| judge(model, &words, metrics, self.variants[*index].built_in))
+            let models = self.calibrated(unit.seed, group, &words, &prefix)?;
+            let all = group.iter().zip(&models).zip(&metrics);
+            let judges: Vec<Judge<'_, D::Plain>> = all
+                .map(|(((index, _), model), metrics)| judge(model, &words, metrics, self.variants[*index].built_in))
                 .collect();
             seen.iter_mut().for_each(|seen| seen.classes(&prefix, dataset.classes()));
             let mut pictures: Vec<Vec<samples::Sample>> = group.iter().map(|_| vec![]).collect();

@@ -8,12 +8,16 @@
 simseg_registry::family! {
     /// Registers every threshold.
     pub fn register(thresholds: &mut Kinds<dyn Threshold>);
-    statistics, fixed, softmax, best, otsu, calibrated, oracle,
+    statistics, fixed, softmax, best, otsu, calibrated, from_captions, oracle,
 }
+
+mod mentions;
 
 pub use best::Best;
 pub use calibrated::{Calibrated, calibrate};
 pub use fixed::Fixed;
+pub use from_captions::{FROM_CAPTIONS, FromCaptions};
+pub use mentions::Mentions;
 pub use oracle::Oracle;
 pub use otsu::Otsu;
 pub use softmax::Softmax;

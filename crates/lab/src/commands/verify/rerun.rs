@@ -4,7 +4,8 @@
 //! recorded run every image must add the same to the last count; elsewhere figures may differ by [`ELSEWHERE`].
 
 use super::Problems;
-use crate::experiment::Settings;
+use crate::calibration;
+use crate::experiment::{BuiltIn, Settings};
 use crate::failure::Outcome;
 use crate::judging::Judge;
 use crate::output::say;
@@ -77,18 +78,17 @@ fn judged_again<T: Tensor>(
     let names = &settings.evaluation.metrics;
     let build = |name: &String| Ok(registry.segment.metrics.build(&Choice::new(name))?);
     let metrics = names.iter().map(build).collect::<Outcome<Vec<_>>>()?;
+    let instead = BuiltIn::by_name(&row.variant);
     let mut seen = Images::new();
     for (prefix, source) in settings.evaluation.data.list() {
         let dataset = registry.data.open_dataset(source, settings.seeds.test)?;
         let words = model.classes(ClassList::parse(&dataset.class_lines().join("\n"))?)?;
         seen.classes(&prefix, dataset.classes());
-        let judge = Judge {
-            model: &model,
-            words: &words,
-            segmenter: model.segmenter(),
-            metrics: &metrics,
-            instead: crate::experiment::BuiltIn::by_name(&row.variant),
+        let model = match instead {
+            Some(_) => model.clone(), // is given its classes, by whatever rule
+            None => calibration::recorded(&model, place, &prefix)?,
         };
+        let judge = Judge { model: &model, words: &words, segmenter: model.segmenter(), metrics: &metrics, instead };
         judge.all(&*dataset, 0..dataset.len(), &mut |image| {
             seen.add(&prefix, &image.item.stem, names, &image.observed);
             Ok(())

@@ -1,0 +1,44 @@
+//! Pictures on their way through the encoder, several at a time.
+
+use crate::failure::Outcome;
+use rayon::prelude::*;
+use simseg::{Model, Picture};
+use simseg_segment::ImageFeatures;
+use simseg_tensor::{NoTap, Tensor};
+use std::ops::Range;
+
+/// Small pictures that go through the network together, and the largest side that counts as small.
+const TOGETHER: usize = 50;
+const SMALL: usize = 96;
+
+/// Encodes the pictures of a range. `read` gives a picture and what is known about it, in any order; `each` gets them in theirs, with
+/// their features.
+///
+/// # Errors
+/// If a picture cannot be read or does not fit, or `each` fails; pictures before it have been passed on.
+pub fn encoded<T: Tensor, I: Send>(
+    model: &Model<T>,
+    range: Range<usize>,
+    read: &(dyn Fn(usize) -> Outcome<(Picture, I)> + Sync),
+    each: &mut dyn FnMut(usize, Picture, I, &ImageFeatures<T>) -> Outcome,
+) -> Outcome {
+    let mut next = range.start;
+    while next < range.end {
+        let first = read(next)?;
+        let size = model.input_size(&first.0);
+        let together = if size.height.max(size.width) <= SMALL { TOGETHER } else { 1 };
+        let rest = (next + 1)..(next + together).min(range.end);
+        let rest: Vec<_> = rest.into_par_iter().map(read).collect();
+        // One batch has one input size; what comes after another size, or cannot be read, waits for the next batch: whatever
+        // lies before a damaged image is counted.
+        let alike = |(picture, _): &(Picture, I)| model.input_size(picture) == size;
+        let (pictures, known): (Vec<Picture>, Vec<I>) =
+            std::iter::once(first).chain(rest.into_iter().map_while(Result::ok).take_while(alike)).unzip();
+        let features = model.features(&pictures, &mut NoTap)?;
+        for ((picture, known), features) in pictures.into_iter().zip(known).zip(&features) {
+            each(next, picture, known, features)?;
+            next += 1;
+        }
+    }
+    Ok(())
+}
