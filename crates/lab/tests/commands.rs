@@ -53,7 +53,9 @@ fn every_deviation_of_paper_and_code_is_a_switch() {
         "map.compete=20",
         "map.affinity=0.5",
         "input.last_layer=naclip",
+        "input.windows={crop_size=224,stride=112}",
         "score={kind=\"local-softmax\",pooled=true}",
+        "score={kind=\"best-window\"}",
         "prompts.background=[\"sea\",\"sky\"]",
         "refine.labels=probabilities",
         "refine.kind=cut",
@@ -100,6 +102,9 @@ fn every_deviation_of_paper_and_code_is_a_switch() {
         ("refine.closing=sometimes", "as-executed"),
         ("prompts.templates={own=[\"no hole\"]}", "{}"),
         ("candidates.cup=3", "did you mean `cap`?"),
+        ("input.windows={crop_size=224}", "missing field `stride`"),
+        ("input.windows={size=224,stride=112}", "unknown field `size`"),
+        ("input.windows={crop_size=224,stride=0}", "input.windows.stride: expected 1 to 224"),
     ] {
         let line = refused(&["recipe", "official-code", "--set", wrong]);
         assert!(line.contains(needle), "{wrong}: {line}");

@@ -1,19 +1,20 @@
 //! What a segmenter looks at: the features of an image, and those of the classes.
 
 use crate::classes::ClassBank;
-use crate::map::Size;
+use crate::map::{Size, patch_scores};
 use crate::memo::Memo;
 use simseg_model::{Aligner, Tokens};
-use simseg_tensor::{Error, Result, Tensor};
+use simseg_tensor::{Error, Ops, Result, Tensor};
 
 /// What the image encoder says about one image.
 #[derive(Debug, Clone)]
 pub struct ImageFeatures<T> {
-    /// Projected patch features, not normalised, `[n, d]`, row by row of the grid.
+    /// Projected patch features, not normalised, `[n, d]`, row by row of the grid. With several [`Self::windows`] each is the mean
+    /// of the unit features that a patch has in the windows that hold it, at most 1 long; [`Self::patch_scores`] knows.
     pub patches: T,
     /// The grid of patches; `n` of them.
     pub grid: Size,
-    /// Pooled, normalised embedding `[1, d]`.
+    /// Pooled, normalised embedding `[1, d]`; with several windows the mean of theirs, normalised.
     pub embedding: T,
     /// Size of the network's input in pixels.
     pub input: Size,
@@ -21,12 +22,26 @@ pub struct ImageFeatures<T> {
     pub rgb: Vec<u8>,
     /// Size of the label map wanted.
     pub output: Size,
-    /// All projected tokens, `[1, 1+n, d]`, the \[CLS\] token first; if [`crate::Needs::tokens`].
+    /// All projected tokens, `[1, 1+n, d]`, the \[CLS\] token first; if [`crate::Needs::tokens`]. With several windows
+    /// each is the mean over the windows that hold it.
     pub tokens: Option<Tokens<T>>,
-    /// Attention of the last layer, `[h, 1+n, 1+n]`, queries by keys; if [`crate::Needs::attention`].
+    /// Attention of the last layer, `[h, 1+n, 1+n]`, queries by keys; if [`crate::Needs::attention`], for which a
+    /// picture goes through the encoder in one piece.
     pub attention: Option<T>,
-    /// The windows, if the image went through the encoder in several; else empty.
+    /// The windows that went through the encoder, if the image was cut into some: one if it is no larger than a window, and then
+    /// all else is as without windows. Else empty.
     pub windows: Vec<Window<T>>,
+}
+
+impl<T: Tensor> ImageFeatures<T> {
+    /// Cosines of every patch with some classes, `[c, n]`, for `classes [c, d]` of unit rows; with several windows the means of the
+    /// cosines in each: `a_p·û = 1/|W_p| Σ_w f̂_wp·û`, so that [`Self::patches`] are not normalised again.
+    ///
+    /// # Errors
+    /// If the widths differ.
+    pub fn patch_scores(&self, classes: &T) -> Result<T> {
+        if self.windows.len() > 1 { classes.matmul(&self.patches.t()?) } else { patch_scores(&self.patches, classes) }
+    }
 }
 
 /// A part of an image that went through the encoder by itself.

@@ -3,18 +3,36 @@
 //! ```text
 //! picture → resize (the recipe's input) → normalise → encoder → tokens [b, 1+n, e] → pooled embedding [b, e]
 //! ```
+//!
+//! With `input.windows` the normalised picture goes through the encoder in [`crate::windows`], some at a time.
 
 use crate::recipe::Fit;
+use crate::windows::Layout;
 use crate::{Error, Model, Result};
 use simseg_data::Picture;
 use simseg_data::transform::{self, Filter};
 use simseg_model::{Side, Tokens};
-use simseg_segment::ImageFeatures;
 use simseg_segment::map::Size;
-use simseg_tensor::{Ops, Tap, Tensor};
+use simseg_segment::{ImageFeatures, Window};
+use simseg_tensor::{NoTap, Ops, Tap, Tensor};
 
-/// Most patches of a network's input: 2,048×2,048 pixels at patches of 16. Attention looks at their square.
+/// Most patches that go through the network as one input: 2,048×2,048 pixels at patches of 16. Attention looks at their square.
 const PATCHES: usize = 1 << 14;
+
+/// Most patches of a picture that goes through it in windows: 4,096×4,096 pixels at patches of 16.
+const GRID: usize = 1 << 16;
+
+/// Windows go through the network together up to so many patches (20 windows of 224 pixels at patches of 16), or one at a time.
+const TOGETHER: usize = 1 << 12;
+
+/// What the encoder says about one picture, in one piece or in windows.
+struct Encoded<T> {
+    patches: T,
+    embedding: T,
+    tokens: Option<Tokens<T>>,
+    attention: Option<T>,
+    windows: Vec<Window<T>>,
+}
 
 impl<T: Tensor> Model<T> {
     /// The size that a picture is resized to.
@@ -33,10 +51,11 @@ impl<T: Tensor> Model<T> {
     }
 
     /// Features of pictures that share one input size. `tap` sees `image/pixels`, every layer, `image/patches` and
-    /// `image/embedding`.
+    /// `image/embedding`; no layer where there are several windows: a layer then knows no whole picture.
     ///
     /// # Errors
-    /// If the input is not a whole number of patches or more than 16,384, or pictures need different input sizes.
+    /// If the input is not a whole number of patches, an input or a window has more than 16,384, a picture in windows more than
+    /// 65,536, or pictures need different input sizes.
     pub fn features(&self, pictures: &[Picture], tap: &mut dyn Tap<T>) -> Result<Vec<ImageFeatures<T>>> {
         let Some(first) = pictures.first() else { return Ok(vec![]) };
         let (input, patch) = (self.input_size(first), self.network_config().patch());
@@ -44,15 +63,7 @@ impl<T: Tensor> Model<T> {
             let expected = format!("a multiple of the patch ({patch}), found {}", self.recipe().input.size);
             return Err(Error::input("input.size", expected));
         }
-        let patches = (input.height / patch).saturating_mul(input.width / patch);
-        if patches > PATCHES {
-            let Size { height, width } = input;
-            let expected = format!(
-                "{width}×{height} pixels are {patches} patches; expected at most {PATCHES}: a smaller input.size, or \
-                 input.fit = \"squash\" for strips"
-            );
-            return Err(Error::input("input", expected));
-        }
+        self.check_size(input, patch)?;
         if pictures.iter().any(|picture| self.input_size(picture) != input) {
             return Err(Error::input("images", "one input size per batch"));
         }
@@ -67,37 +78,143 @@ impl<T: Tensor> Model<T> {
         let pixels = T::from_host(&values, &[resized.len(), 3, input.height, input.width], self.device())?;
         drop(values);
         tap.see("image/pixels", &pixels)?;
+        let layout = Layout::new(input, self.recipe().input.windows, patch);
+        let encoded = match layout.corners.len() {
+            1 => self.at_once(&pixels, input, tap)?,
+            _ => self.in_windows(&pixels, &layout, tap)?,
+        };
+        let truncated = self.segmenter().needs(self.aligner()).truncated;
+        let one = |((encoded, picture), resized): ((Encoded<T>, &Picture), Picture)| ImageFeatures {
+            patches: encoded.patches,
+            grid: layout.grid(),
+            embedding: encoded.embedding,
+            input,
+            rgb: match truncated {
+                true => transform::round_trip(&resized.rgb, &normalisation),
+                false => resized.rgb,
+            },
+            output: Size { height: picture.height, width: picture.width },
+            tokens: encoded.tokens,
+            attention: encoded.attention,
+            windows: encoded.windows,
+        };
+        Ok(encoded.into_iter().zip(pictures).zip(resized).map(one).collect())
+    }
+
+    /// Whether an input is small enough, before any memory is asked for.
+    fn check_size(&self, input: Size, patch: usize) -> Result<()> {
+        let patches = |size: Size| (size.height / patch).saturating_mul(size.width / patch);
+        let too_many = |size: Size, most: usize, hint: &str| {
+            let (Size { height, width }, patches) = (size, patches(size));
+            let expected = format!("{width}×{height} pixels are {patches} patches; expected at most {most}: {hint}");
+            Err(Error::input("input", expected))
+        };
+        let Some(windows) = self.recipe().input.windows else {
+            let hint = "a smaller input.size, or input.fit = \"squash\" for strips";
+            return if patches(input) > PATCHES { too_many(input, PATCHES, hint) } else { Ok(()) };
+        };
+        let side = windows.crop_size;
+        let window = Size { height: input.height.min(side), width: input.width.min(side) };
+        if patches(window) > PATCHES {
+            return too_many(window, PATCHES, "a smaller input.windows.crop_size");
+        }
+        if patches(input) > GRID {
+            return too_many(input, GRID, "a smaller input.size, or input.fit = \"squash\" for strips");
+        }
+        Ok(())
+    }
+
+    /// Pictures in one piece: pixels `[b, 3, h, w]`.
+    fn at_once(&self, pixels: &T, input: Size, tap: &mut dyn Tap<T>) -> Result<Vec<Encoded<T>>> {
         let needs = self.segmenter().needs(self.aligner());
         let mut tap = Asking { inner: tap, wanted: needs.attention, attention: None };
-        let tokens = self.network().encode_image_with(&pixels, self.recipe().input.last_layer, &mut tap)?; // [b, 1+n, e]
+        let tokens = self.network().encode_image_with(pixels, self.recipe().input.last_layer, &mut tap)?; // [b, 1+n, e]
         let embeddings = self.aligner().pool(Side::Image, &tokens)?; //        [b, e]
-        let [_, n, e] = tokens.values.dims()?;
+        let [b, n, e] = tokens.values.dims()?;
         let patches = tokens.values.slice(1, 1, n - 1)?; //                    [b, n, e]
         tap.see("image/patches", &patches)?;
         tap.see("image/embedding", &embeddings)?;
-        let grid = Size { height: input.height / patch, width: input.width / patch };
         let item = |x: &T, i: usize| x.slice(0, i, 1);
-        let one = |(i, (picture, resized)): (usize, (&Picture, Picture))| -> Result<ImageFeatures<T>> {
+        let one = |i: usize| -> Result<Encoded<T>> {
+            let embedding = item(&embeddings, i)?;
+            let own = |_| Window { top: 0, left: 0, size: input, embedding: embedding.clone() };
+            let windows = self.recipe().input.windows.iter().map(own).collect();
             let tokens = match needs.tokens {
                 true => Some(Tokens { values: item(&tokens.values, i)?, lengths: None }),
                 false => None,
             };
-            Ok(ImageFeatures {
+            Ok(Encoded {
                 patches: item(&patches, i)?.reshape(&[n - 1, e])?,
-                grid,
-                embedding: item(&embeddings, i)?,
-                input,
-                rgb: match needs.truncated {
-                    true => transform::round_trip(&resized.rgb, &normalisation),
-                    false => resized.rgb,
-                },
-                output: Size { height: picture.height, width: picture.width },
+                embedding,
                 tokens,
                 attention: tap.attention.as_ref().map(|all| item(all, i)?.squeeze(0)).transpose()?,
-                windows: vec![],
+                windows,
             })
         };
-        pictures.iter().zip(resized).enumerate().map(one).collect()
+        (0..b).map(one).collect()
+    }
+
+    /// Pictures in several windows: pixels `[b, 3, h, w]`. What is wanted of tokens is their mean over the windows that hold them,
+    /// lengths and all, and the mean of the windows' \[CLS\] tokens.
+    fn in_windows(&self, pixels: &T, layout: &Layout, tap: &mut dyn Tap<T>) -> Result<Vec<Encoded<T>>> {
+        let wants_tokens = self.segmenter().needs(self.aligner()).tokens;
+        let (Size { height, width }, m, n) = (layout.window, layout.window_grid().area(), layout.grid().area());
+        let ([b, ..], each) = (pixels.dims::<4>()?, layout.corners.len());
+        let e = self.network_config().projection();
+        let zeros = |rows: usize| T::from_host(&vec![0.0f32; rows * e], &[rows, e], self.device());
+        let (mut units, mut means) = (zeros(b * n)?, if wants_tokens { Some(zeros(b * (1 + n))?) } else { None });
+        let mut embeddings = vec![];
+        let all: Vec<(usize, usize)> = (0..b).flat_map(|i| (0..each).map(move |w| (i, w))).collect();
+        for part in all.chunks((TOGETHER / m).max(1)) {
+            let crop = |&(i, w): &(usize, usize)| {
+                let (top, left) = layout.corners[w];
+                pixels.slice(0, i, 1)?.slice(2, top, height)?.slice(3, left, width) // [1, 3, h, w] of a window
+            };
+            let crops = part.iter().map(crop).collect::<simseg_tensor::Result<Vec<T>>>()?;
+            let crops = T::concat(&crops.iter().collect::<Vec<_>>(), 0)?;
+            let tokens = self.network().encode_image_with(&crops, self.recipe().input.last_layer, &mut NoTap)?;
+            embeddings.push(self.aligner().pool(Side::Image, &tokens)?); // [k, e]
+            let patches = tokens.values.slice(1, 1, m)?; //                 [k, m, e]
+            let places = part.iter().flat_map(|&(i, w)| layout.patches_of(w).map(move |p| i * n + p));
+            let places = T::index_from_host(&places.collect::<Vec<_>>(), &[part.len(), m], self.device())?;
+            units = units.rows_add(&places, &patches.l2_normalize()?)?;
+            if let Some(sums) = &mut means {
+                let row = |&(i, w): &(usize, usize)| {
+                    let patches = layout.patches_of(w).map(move |p| i * (1 + n) + 1 + p);
+                    std::iter::once(i * (1 + n)).chain(patches)
+                };
+                let places = part.iter().flat_map(row).collect::<Vec<_>>();
+                let places = T::index_from_host(&places, &[part.len(), 1 + m], self.device())?;
+                *sums = sums.rows_add(&places, &tokens.values)?;
+            }
+        }
+        let counts: Vec<f32> = layout.counts().into_iter().map(|count| count as f32).collect();
+        let over = |sums: &T, counts: &[f32]| {
+            let k = counts.len();
+            sums.reshape(&[b, k, e])?.div(&T::from_host(counts, &[1, k, 1], self.device())?)
+        };
+        let patches = over(&units, &counts)?; //                            [b, n, e]
+        let with_cls: Vec<f32> = std::iter::once(each as f32).chain(counts).collect();
+        let tokens = means.map(|sums| over(&sums, &with_cls)).transpose()?; // [b, 1+n, e]
+        let embeddings = T::concat(&embeddings.iter().collect::<Vec<_>>(), 0)?; // [b·windows, e]
+        let mean = |i: usize| embeddings.slice(0, i * each, each)?.mean(0)?.l2_normalize(); // [1, e]
+        let pooled = (0..b).map(mean).collect::<simseg_tensor::Result<Vec<T>>>()?;
+        tap.see("image/patches", &patches)?;
+        tap.see("image/embedding", &T::concat(&pooled.iter().collect::<Vec<_>>(), 0)?)?;
+        let one = |(i, embedding): (usize, T)| -> Result<Encoded<T>> {
+            let window = |(w, &(top, left)): (usize, &(usize, usize))| -> Result<Window<T>> {
+                Ok(Window { top, left, size: layout.window, embedding: embeddings.slice(0, i * each + w, 1)? })
+            };
+            let tokens = tokens.as_ref().map(|all| all.slice(0, i, 1)).transpose()?;
+            Ok(Encoded {
+                patches: patches.slice(0, i, 1)?.reshape(&[n, e])?,
+                embedding,
+                tokens: tokens.map(|values| Tokens { values, lengths: None }),
+                attention: None,
+                windows: layout.corners.iter().enumerate().map(window).collect::<Result<_>>()?,
+            })
+        };
+        pooled.into_iter().enumerate().map(one).collect()
     }
 }
 

@@ -12,8 +12,8 @@
 //! # Ok::<(), simseg::Error>(())
 //! ```
 //!
-//! Reading order: [`model`] (open, segment), [`words`] and [`features`] (how words and pictures reach the network), [`recipe`]
-//! (every switch, named), [`registry`] (what can be chosen by name, and how a crate outside adds to it), [`directory`] (model
+//! Reading order: [`model`] (open, segment), [`words`] and [`features`] (how words and pictures reach the network), [`windows`]
+//! (a picture in several pieces), [`recipe`] (every switch, named), [`registry`] (what can be chosen by name, and how a crate outside adds to it), [`directory`] (model
 //! directories), [`cache`] (class embeddings on disk), [`settings`] (TOML with helpful errors), [`watch`] (progress and
 //! cancellation), [`error`].
 
@@ -21,6 +21,7 @@ pub mod error;
 pub mod watch;
 pub mod settings;
 pub mod registry;
+pub mod windows;
 pub mod recipe;
 pub mod directory;
 pub mod model;

@@ -109,7 +109,7 @@ impl<T: Tensor> Model<T> {
     ) -> Result<Self> {
         let Loaded { description, parameters, tokenizer } = loaded;
         let config: Arc<dyn NetworkConfig<T>> = description.network(&registry)?.into();
-        let recipe = recipe.unwrap_or_else(|| usual(config.image_size())).resolved(&registry)?.fitted(&*config);
+        let recipe = recipe.unwrap_or_else(|| usual(config.image_size())).resolved(&registry)?.fitted(&*config)?;
         let network = config.build(&parameters)?.into();
         let (aligner, segmenter) = parts(&description, &recipe, &parameters, &registry)?;
         Ok(Self {
@@ -131,7 +131,7 @@ impl<T: Tensor> Model<T> {
     /// # Errors
     /// If the recipe asks for something unknown.
     pub fn with_recipe(&self, recipe: Recipe) -> Result<Self> {
-        let recipe = recipe.resolved(&self.registry)?.fitted(&*self.config);
+        let recipe = recipe.resolved(&self.registry)?.fitted(&*self.config)?;
         let (aligner, segmenter) = parts(&self.description, &recipe, &self.parameters, &self.registry)?;
         Ok(Self { recipe, aligner, segmenter, ..self.clone() })
     }
@@ -265,5 +265,7 @@ fn parts<T: Tensor>(
 ) -> Result<Parts<T>> {
     let aligner = registry.model.aligners.build(&description.aligner)?;
     let aligner = aligner.build(Stage::Evaluation(recipe.prompts.pooling()), parameters)?;
-    Ok((aligner.into(), registry.segment.segmenter(&recipe.segmenter)?.into()))
+    let segmenter = registry.segment.segmenter(&recipe.segmenter)?;
+    recipe.check_needs(segmenter.needs(&*aligner))?;
+    Ok((aligner.into(), segmenter.into()))
 }

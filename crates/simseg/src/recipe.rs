@@ -7,6 +7,7 @@
 //! which is chosen by name like all algorithms (`kind = "simseg"` if nothing is said).
 
 use crate::settings::{self, explain, nearest};
+use crate::windows::Windows;
 use crate::{Error, Registry, Result};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,8 +16,8 @@ use simseg_data::transform::Passes;
 use simseg_model::pool::Padding;
 use simseg_model::{Architecture, LastLayer, PromptPooling};
 use simseg_registry::Choice;
-use simseg_segment::SimSegConfig;
 use simseg_segment::prompts::Templates;
+use simseg_segment::{Needs, SimSegConfig};
 use simseg_tensor::Tensor;
 use std::path::Path;
 
@@ -46,6 +47,17 @@ pub struct Input {
     /// What the last layer of the image encoder does.
     #[serde(default, skip_serializing_if = "LastLayer::is_trained")]
     pub last_layer: LastLayer,
+    /// The windows in which the resized picture goes through the network; without them it goes through at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
+}
+
+impl Input {
+    /// A square of this side, at once, through the network as it was trained.
+    fn squashed(size: usize) -> Self {
+        let (resize, last_layer) = (Passes::RowsFirst, LastLayer::AsTrained);
+        Self { size, fit: Fit::Squash, resize, last_layer, windows: None }
+    }
 }
 
 /// What happens to images that are not square.
@@ -100,7 +112,7 @@ impl Recipe {
     /// What the small world uses: bilinear maps, cut at one half, μ + σ over the better half of the classes.
     pub fn plain() -> Self {
         Self {
-            input: Input { size: 0, fit: Fit::Squash, resize: Passes::RowsFirst, last_layer: LastLayer::AsTrained },
+            input: Input::squashed(0),
             prompts: Prompts {
                 templates: Templates::Single,
                 max_tokens: 0,
@@ -116,7 +128,7 @@ impl Recipe {
     /// instead of 10 on Pascal Context: [`Self::for_dataset`].
     pub fn official_code() -> Self {
         Self {
-            input: Input { size: 288, fit: Fit::Squash, resize: Passes::RowsFirst, last_layer: LastLayer::AsTrained },
+            input: Input::squashed(288),
             prompts: Prompts {
                 templates: Templates::Imagenet80,
                 max_tokens: 0,
@@ -163,6 +175,7 @@ impl Recipe {
     /// The first key that is wrong, and what was expected.
     pub fn resolved<T: Tensor>(&self, registry: &Registry<T>) -> Result<Self> {
         self.prompts.templates.lines()?;
+        self.input.windows.map_or(Ok(()), Windows::check)?;
         if self.prompts.background.iter().any(|word| word.trim().is_empty()) {
             return Err(Error::input("prompts.background", "an empty word; expected words for the background"));
         }
@@ -174,8 +187,11 @@ impl Recipe {
         Ok(Self { segmenter: registry.segment.resolve_segmenter(&self.segmenter)?, ..self.clone() })
     }
 
-    /// The recipe as it is for a model: an input of whole patches, and a number of tokens.
-    pub fn fitted(mut self, model: &dyn Architecture) -> Self {
+    /// The recipe as it is for a model: an input of whole patches, windows of a known size, and a number of tokens.
+    ///
+    /// # Errors
+    /// If windows are not laid in whole patches of the model.
+    pub fn fitted(mut self, model: &dyn Architecture) -> Result<Self> {
         let patch = model.patch();
         if self.input.size > 0 {
             self.input.size = ((self.input.size + patch / 2) / patch).max(1) * patch;
@@ -183,7 +199,21 @@ impl Recipe {
         if self.prompts.max_tokens == 0 {
             self.prompts.max_tokens = model.context_length();
         }
-        self
+        self.input.windows = self.input.windows.map(|windows| windows.fitted(model)).transpose()?;
+        Ok(self)
+    }
+
+    /// Whether what a segmenter wants to see comes of this input.
+    ///
+    /// # Errors
+    /// If it is the attention of the whole picture, and the picture goes through the network in windows.
+    pub fn check_needs(&self, needs: Needs) -> Result<()> {
+        if needs.attention && self.input.windows.is_some() {
+            let why = "expected none: the score rule or the refiner looks at the last layer's attention, which no window \
+                       has for the whole picture";
+            return Err(Error::input("input.windows", why));
+        }
+        Ok(())
     }
 
     /// A recipe by name (as it is for a data set; empty for none), or from a TOML file, with changes such as

@@ -10,6 +10,7 @@ use crate::probes::Probes;
 use serde::{Deserialize, Serialize};
 use simseg::{Choice, ModelDescription, Recipe, Registry};
 use simseg_data::Source;
+use simseg_model::pool::Dense;
 use simseg_model::{AdamWConfig, Limits, LossConfig, NetworkConfig, Schedule};
 use simseg_segment::Figure;
 use simseg_tensor::Tensor;
@@ -183,6 +184,7 @@ impl Settings {
         let aligner = registry.model.aligners.build(&self.aligner)?;
         aligner.check(Limits::of(&*network))?;
         self.loss(registry)?.check()?;
+        self.check_windows(&*network, registry)?;
         training.schedule.check()?;
         if training.batch < 2 {
             return bad(
@@ -201,6 +203,16 @@ impl Settings {
         }
         self.evaluation.figures(registry).map_err(|e| e.within("evaluation."))?;
         Ok(())
+    }
+
+    /// What of the recipe depends on the network: found before the training, not after it.
+    fn check_windows<T: Tensor>(&self, network: &dyn NetworkConfig<T>, registry: &Registry<T>) -> Outcome {
+        let fitted = self.segmentation.clone().fitted(network).and_then(|recipe| {
+            // The aligner has no weights yet; whether somebody looks at attention is not its to say.
+            let needs = registry.segment.segmenter(&recipe.segmenter)?.needs(&Dense {});
+            recipe.check_needs(needs)
+        });
+        fitted.map_err(|error| Failure::from(error).within("segmentation."))
     }
 
     fn resolved_pairs<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Source> {

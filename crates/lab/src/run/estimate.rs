@@ -114,10 +114,11 @@ fn like(a: &Settings, b: &Settings) -> bool {
     network(a) == network(b) && a.training.batch == b.training.batch
 }
 
-/// Whether judging both costs about the same: the network, the images and the kind of refiner.
+/// Whether judging both costs about the same: the network, the images and their windows, and the kind of refiner.
 fn judged_like(a: &Settings, b: &Settings) -> bool {
     let refiner = |of: &Settings| of.segmentation.segmenter.get::<Choice>("refine").map(|choice| choice.kind.clone());
-    like(a, b) && a.evaluation.data == b.evaluation.data && refiner(a) == refiner(b)
+    let windows = |of: &Settings| of.segmentation.input.windows;
+    like(a, b) && a.evaluation.data == b.evaluation.data && windows(a) == windows(b) && refiner(a) == refiner(b)
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {

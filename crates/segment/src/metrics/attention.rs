@@ -13,7 +13,7 @@
 
 use super::{Case, Figure, Metric, Resampled, Unit};
 use crate::features::View;
-use crate::map::{Size, patch_scores};
+use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_model::{Side, Tokens};
@@ -113,11 +113,14 @@ pub fn mass_on(
 }
 
 /// What each patch adds to the score of each class before normalisation, `[c, n]`: `Σ_j share_pj·f_pj·û_cj` for `classes [c, d]`.
-/// Nothing for an aligner whose pool is no sum over patches.
+/// Nothing for an aligner whose pool is no sum over patches, nor for an image in several windows: a mean of pools, each of its own.
 ///
 /// # Errors
 /// If shapes do not fit.
 pub fn carried<T: Tensor>(view: View<'_, T>, classes: &T) -> Result<Option<T>> {
+    if view.image.windows.len() > 1 {
+        return Ok(None);
+    }
     let patches = &view.image.patches;
     let [n, d] = patches.dims()?;
     // An aligner expects [CLS] before the patches, which takes no part: a copy of the first patch serves.
@@ -139,7 +142,7 @@ impl<T: Tensor> Metric<T> for Attention {
         let under = |wanted: &dyn Fn(u16) -> bool| Under::new(case.truth, case.size, image.grid, wanted);
         let mut observed = Observed { foreground: None, objects: vec![], carried: vec![] };
         if bank.background {
-            let map = patch_scores(&image.patches, &image.embedding)?.to_f32()?; // [1, n]
+            let map = image.patch_scores(&image.embedding)?.to_f32()?; // [1, n]
             observed.foreground = under(&|label| label != 0)?.share(&map);
         }
         if case.objects.is_empty() {
@@ -152,7 +155,7 @@ impl<T: Tensor> Metric<T> for Attention {
         let rows = case.objects.iter().map(best).collect::<Option<Vec<usize>>>().ok_or(missing(bank.classes))?;
         let picked = rows.iter().map(|&row| bank.embeddings.slice(0, row, 1)).collect::<Result<Vec<T>>>()?;
         let classes = T::concat(&picked.iter().collect::<Vec<_>>(), 0)?; //     [c, d]
-        let maps = patch_scores(&image.patches, &classes)?.to_f32()?; //        [c, n]
+        let maps = image.patch_scores(&classes)?.to_f32()?; //        [c, n]
         let carried = carried(case.view, &classes)?.map(|scores| scores.to_f32()).transpose()?;
         let n = image.grid.area();
         for (i, &object) in case.objects.iter().enumerate() {

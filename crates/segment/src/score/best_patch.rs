@@ -2,7 +2,6 @@
 
 use super::ClassScore;
 use crate::features::View;
-use crate::map::patch_scores;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 use simseg_tensor::{Ops, Result, Tensor};
@@ -14,7 +13,7 @@ pub struct BestPatch {}
 
 impl<T: Tensor> ClassScore<T> for BestPatch {
     fn scores(&self, View { image, bank, .. }: View<'_, T>) -> Result<Vec<f32>> {
-        let best = patch_scores(&image.patches, &bank.embeddings)?.max(1)?; // [r, n] → [r, 1]
+        let best = image.patch_scores(&bank.embeddings)?.max(1)?; // [r, n] → [r, 1]
         Ok(bank.best_per_class(&best.to_f32()?))
     }
 }

@@ -11,7 +11,6 @@
 
 use super::{AlignerScore, ClassScore};
 use crate::features::View;
-use crate::map::patch_scores;
 use crate::needs::Needs;
 use serde::{Deserialize, Serialize};
 use simseg_model::Aligner;
@@ -68,7 +67,7 @@ impl<T: Tensor> ClassScore<T> for LocalSoftmax {
 
     fn scores(&self, view: View<'_, T>) -> Result<Vec<f32>> {
         let bank = view.bank;
-        let patches = patch_scores(&view.image.patches, &bank.embeddings)?.to_f32()?; // [r, n]
+        let patches = view.image.patch_scores(&bank.embeddings)?.to_f32()?; // [r, n]
         let local = self.local(&patches, &bank.class_of, bank.classes, view.image.grid.area());
         if !self.pooled {
             return Ok(local);

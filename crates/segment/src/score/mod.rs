@@ -6,11 +6,12 @@
 simseg_registry::family! {
     /// Registers every score rule.
     pub fn register<T: Tensor>(scores: &mut Kinds<dyn ClassScore<T>>);
-    aligner, pooled, best_patch, local_softmax,
+    aligner, pooled, best_patch, best_window, local_softmax,
 }
 
 pub use aligner::AlignerScore;
 pub use best_patch::BestPatch;
+pub use best_window::BestWindow;
 pub use local_softmax::LocalSoftmax;
 pub use pooled::Pooled;
 

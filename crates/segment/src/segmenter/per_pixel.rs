@@ -106,7 +106,7 @@ impl<T: Tensor> Segmenter<T> for PerPixel {
 
     fn maps(&self, View { image, bank, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
         let n = image.grid.area();
-        let values = map::patch_scores(&image.patches, &bank.embeddings)?.to_f32()?; // [r, n]
+        let values = image.patch_scores(&bank.embeddings)?.to_f32()?; // [r, n]
         let one = |&class: &usize| {
             let rows = || bank.rows_of(class).map(|row| &values[row * n..(row + 1) * n]);
             let best: Vec<f32> = (0..n).map(|p| rows().map(|row| row[p]).fold(f32::NEG_INFINITY, f32::max)).collect();

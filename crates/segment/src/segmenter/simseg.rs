@@ -114,11 +114,11 @@ impl<T: Tensor> SimSeg<T> {
         let n = image.grid.area();
         let key = || format!("patch scores {:?}", self.map.affinity);
         let values = memo::once(memo, key, || {
-            let patches = match self.map.affinity {
-                Some(level) => affinity::smooth(&image.patches, level)?,
-                None => image.patches.clone(),
+            let scores = match self.map.affinity {
+                Some(level) => map::patch_scores(&affinity::smooth(&image.patches, level)?, &bank.embeddings)?,
+                None => image.patch_scores(&bank.embeddings)?,
             };
-            map::patch_scores(&patches, &bank.embeddings)?.to_f32() // [r, n]
+            scores.to_f32() // [r, n]
         })?;
         let one = |&class: &usize| {
             let mut best = vec![f32::NEG_INFINITY; n];

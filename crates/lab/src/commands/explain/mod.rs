@@ -13,8 +13,8 @@ use clap::Args;
 use simseg::{ClassList, Extension, Labels, Model, Picture, Recipe};
 use simseg_data::atomic;
 use simseg_model::{Side, Tokens};
-use simseg_segment::Segmentation;
 use simseg_segment::threshold::ranking;
+use simseg_segment::{ImageFeatures, Segmentation};
 use simseg_tensor::{Ops, Tap, Tensor};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -128,7 +128,7 @@ pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device:
     let (width, height) = (features.input.width, features.input.height);
     let input = Picture { width, height, rgb: features.rgb.clone() };
     let patch = model.network_config().patch();
-    let pooled = pooled_from(&model, &features.patches)?;
+    let pooled = pooled_from(&model, &features)?;
     let spread: Vec<f32> = (0..width * height)
         .map(|i| pooled.share[i / width / patch * features.grid.width + i % width / patch])
         .collect();
@@ -202,8 +202,15 @@ struct Pooled {
 }
 
 /// In how many channels each patch takes part in the pool: the aligner's own shares of the patches `[n, d]`.
-fn pooled_from<T: Tensor>(model: &Model<T>, patches: &T) -> Outcome<Pooled> {
+fn pooled_from<T: Tensor>(
+    model: &Model<T>,
+    ImageFeatures { patches, windows, .. }: &ImageFeatures<T>,
+) -> Outcome<Pooled> {
     let [n, d] = patches.dims()?;
+    if windows.len() > 1 {
+        let text = format!("The vector is the mean of those of {} windows, each pooled by itself.", windows.len());
+        return Ok(Pooled { share: vec![0.0; n], text });
+    }
     // The aligner expects a [CLS] token in front of the patches; a copy of the first patch serves, as it takes no part.
     let tokens = T::concat(&[&patches.slice(0, 0, 1)?, patches], 0)?.unsqueeze(0)?; // [1, 1+n, d]
     let shares = model.aligner().shares(Side::Image, &Tokens { values: tokens, lengths: None })?;

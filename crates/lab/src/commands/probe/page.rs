@@ -8,7 +8,7 @@ use crate::results::samples::heat;
 use askama::Template;
 use base64::Engine;
 use simseg::{Labels, Picture};
-use simseg_segment::map::{Upsample, min_max, patch_scores, resize};
+use simseg_segment::map::{Upsample, min_max, resize};
 use simseg_segment::prompts::fill;
 use simseg_tensor::{Ops, Tensor};
 
@@ -102,7 +102,7 @@ fn shown<T: Tensor>(seen: &Seen<'_, T>, image: usize, scores: Vec<(String, Strin
         cards.push(Card { uri: uri(&coloured(labels)), text: "its labels".into() });
     }
     let mut add = |embedding: &T, text: String| -> Outcome {
-        let mut map = patch_scores(&features.patches, embedding)?.to_f32()?; // [1, n]
+        let mut map = features.patch_scores(embedding)?.to_f32()?; // [1, n]
         min_max(&mut map);
         let (width, height) = (example.picture.width, example.picture.height);
         let map = resize(&map, features.grid, simseg_segment::map::Size { height, width }, Upsample::Bilinear)?;
