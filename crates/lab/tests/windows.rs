@@ -68,8 +68,14 @@ fn windows_that_a_network_cannot_have_are_refused_before_it_is_trained() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     for (windows, wanted) in [
-        ("{ crop_size = 60, stride = 8 }", "input.windows.crop_size: expected a multiple of the model's patch (8), found 60"),
-        ("{ crop_size = 64, stride = 12 }", "input.windows.stride: expected a multiple of the model's patch (8), found 12"),
+        (
+            "{ crop_size = 60, stride = 8 }",
+            "input.windows.crop_size: expected a multiple of the model's patch (8), found 60",
+        ),
+        (
+            "{ crop_size = 64, stride = 12 }",
+            "input.windows.stride: expected a multiple of the model's patch (8), found 12",
+        ),
         ("{ crop_size = 64, stride = 0 }", "input.windows.stride: expected 1 to 64, the crop_size, pixels, found 0"),
         ("{ crop_size = 32, stride = 64 }", "input.windows.stride: expected 1 to 32, the crop_size, pixels, found 64"),
         ("{ crop_size = 0, stride = 72 }", "input.windows.stride: expected 1 to 64, the crop_size, pixels, found 72"),
@@ -110,7 +116,8 @@ fn segment_evaluate_and_explain_take_windows() {
     let segment = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
         let trace = folder.path().join(format!("{name}.safetensors"));
-        let fixed = ["segment", "--classes", text(&classes), "--out", text(&out), "--trace", text(&trace), text(&image)];
+        let fixed =
+            ["segment", "--classes", text(&classes), "--out", text(&out), "--trace", text(&trace), text(&image)];
         ok(&simseg(&[&fixed, own.as_slice(), &size, more].concat()));
         simseg_data::checkpoint::Weights::open(&trace).unwrap()
     };
@@ -133,7 +140,8 @@ fn segment_evaluate_and_explain_take_windows() {
     let fixed = ["segment", "--classes", text(&classes), "--out", text(&folder.path().join("no")), text(&image)]
         .map(str::to_owned);
     let fixed: Vec<&str> = fixed.iter().map(String::as_str).collect();
-    let line = refused(&simseg(&[&fixed, &own, ["--set", "input.windows={crop_size=60,stride=8}"].as_slice()].concat()));
+    let line =
+        refused(&simseg(&[&fixed, &own, ["--set", "input.windows={crop_size=60,stride=8}"].as_slice()].concat()));
     assert!(line.contains("input.windows.crop_size: expected a multiple of the model's patch (8)"), "{line}");
     assert!(!folder.path().join("no").exists());
 }
