@@ -69,7 +69,7 @@ impl Cases {
         done: &mut dyn FnMut(usize),
     ) -> Outcome<Self> {
         let mut cases = Self { scores: vec![], present: vec![] };
-        encoded(model, 0..images, read, &mut |index, _, present, features| {
+        encoded(model, 0..images, read, |index, _, present, features| {
             let view = model.view(features, words);
             view.check()?;
             cases.scores.push(model.segmenter().score().scores(view)?);

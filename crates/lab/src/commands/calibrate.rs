@@ -108,7 +108,7 @@ fn labelled<T: Tensor>(options: &Options, model: &Model<T>) -> Outcome<Found> {
     let Opened { dataset, classes } = options.data.open(model.registry())?;
     let most = if options.images == 0 { dataset.len() } else { options.images.min(dataset.len()) };
     let words = options.model.words(model, classes)?;
-    let cases = watched(most, &mut |done| Cases::labelled((model, &words), &*dataset, most, done))?;
+    let cases = watched(most, |done| Cases::labelled((model, &words), &*dataset, most, done))?;
     Ok((cases, words.list, format!("{most} images of {} at {}", options.data.dataset, options.data.place())))
 }
 
@@ -126,13 +126,13 @@ impl Captioned {
         let most = if options.images == 0 { usize::MAX } else { options.images };
         let pictures = some_mentioned(&*pairs, &list, most)?;
         let words: Words<T> = options.model.words(model, list)?;
-        let cases = watched(pictures.len(), &mut |done| Cases::captioned((model, &words), &*pairs, &pictures, done))?;
+        let cases = watched(pictures.len(), |done| Cases::captioned((model, &words), &*pairs, &pictures, done))?;
         Ok((cases, words.list, format!("the captions of {} {place}", pictures.len())))
     }
 }
 
 /// Work on so many images, with a bar.
-fn watched(images: usize, work: &mut dyn FnMut(&mut dyn FnMut(usize)) -> Outcome<Cases>) -> Outcome<Cases> {
+fn watched(images: usize, work: impl FnOnce(&mut dyn FnMut(usize)) -> Outcome<Cases>) -> Outcome<Cases> {
     let bar = Steps::new("scores", 1.0, "images");
     bar.start(images as u64, 0);
     let cases = work(&mut |done| bar.to(done as u64, None));

@@ -20,7 +20,7 @@ pub fn encoded<T: Tensor, I: Send>(
     model: &Model<T>,
     range: Range<usize>,
     read: &(dyn Fn(usize) -> Outcome<(Picture, I)> + Sync),
-    each: &mut dyn FnMut(usize, Picture, I, &ImageFeatures<T>) -> Outcome,
+    mut each: impl FnMut(usize, Picture, I, &ImageFeatures<T>) -> Outcome,
 ) -> Outcome {
     let mut next = range.start;
     while next < range.end {

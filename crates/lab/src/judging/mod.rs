@@ -91,7 +91,7 @@ pub fn panel<T: Tensor>(
         let mut item = dataset.item(index)?;
         Ok((std::mem::take(&mut item.picture), item))
     };
-    encoded(first.model, range, &read, &mut |index, picture, item, features| {
+    encoded(first.model, range, &read, |index, picture, item, features| {
         one(judges, dataset, index, &Item { picture, ..item }, features, each)
     })
 }
