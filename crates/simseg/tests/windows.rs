@@ -124,11 +124,11 @@ proptest! {
     #[test]
     fn maps_are_means_of_the_windows_maps(
         (side, width, height) in (2usize..13, 20usize..50, 20usize..50),
-        (crop, stride) in (1usize..9).prop_flat_map(|crop| (Just(crop), 1..=crop)),
+        (crop, stride) in (2usize..9).prop_flat_map(|crop| (Just(crop), 1..=crop)),
         squash: bool,
         seed: u64,
     ) {
-        // Windows of up to 8×8 patches; inputs of up to 12 patches a side, or 2.5 times that along a strip.
+        // Windows of 2×2 (the model pools three patches) up to 8×8 patches; inputs of up to 12 patches a side, or 2.5 times that along a strip.
         let windows = Windows { crop_size: crop * PATCH, stride: stride * PATCH };
         let fit = if squash { Fit::Squash } else { Fit::KeepAspect };
         let model_in_windows = model(side * PATCH, fit, Some(windows));
