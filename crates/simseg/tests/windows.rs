@@ -92,7 +92,8 @@ fn alone(resized: &Picture, windows: Windows, model_of: impl Fn(usize) -> Model)
     let mut all = vec![];
     for top in starts(resized.height) {
         for &left in &starts(resized.width) {
-            let pixel = |(y, x): (usize, usize)| resized.rgb[((top + y) * resized.width + left + x) * 3..][..3].to_vec();
+            let pixel =
+                |(y, x): (usize, usize)| resized.rgb[((top + y) * resized.width + left + x) * 3..][..3].to_vec();
             let rgb = (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).flat_map(pixel).collect();
             let features = features(&model_of(width.min(height)), &Picture { width, height, rgb });
             assert_eq!((features.input.width, features.input.height), (width, height), "not resized again");
