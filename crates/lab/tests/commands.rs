@@ -103,7 +103,7 @@ fn every_deviation_of_paper_and_code_is_a_switch() {
         ("prompts.templates={own=[\"no hole\"]}", "{}"),
         ("candidates.cup=3", "did you mean `cap`?"),
         ("input.windows={crop_size=224}", "missing field `stride`"),
-        ("input.windows={size=224,stride=112}", "unknown field `size`"),
+        ("input.windows={size=224,stride=112}", "unknown key `size`"),
         ("input.windows={crop_size=224,stride=0}", "input.windows.stride: expected 1 to 224"),
     ] {
         let line = refused(&["recipe", "official-code", "--set", wrong]);
