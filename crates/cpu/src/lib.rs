@@ -5,9 +5,8 @@
 //! and kernels), `selection`, `fused` (the hooks, written as one pass each), `path` (which instructions compute) and `simd` (how
 //! loops reach wide registers).
 //!
-//! **Deterministic by contract.** Work is cut by shape, never by the number of threads: into output rows, or, where a
-//! sum runs over millions of rows, into fixed blocks whose partial sums are added in order. One thread and sixteen give
-//! the same bits.
+//! **Deterministic by contract.** No sum is cut by the number of threads: work is cut into outputs, or, where a sum runs over
+//! millions of rows, into fixed blocks whose partial sums are added in order. One thread and sixteen give the same bits.
 
 mod path;
 mod simd;

@@ -217,13 +217,17 @@ kernel! {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn transpose_f32(from: *const f32, row: isize, to: *mut f32, ld: usize, blocks: usize) {
+    /// Values from those that are turned to those that will be needed next.
+    const AHEAD: usize = 64;
     use std::arch::x86_64::{
-        _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
-        _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+        _MM_HINT_T0, _mm_prefetch, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps, _mm256_shuffle_ps,
+        _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
     };
     for block in 0..blocks {
         let mut x = [_mm256_setzero_ps(); 8];
         for (i, x) in x.iter_mut().enumerate() {
+            // Rows are read in short stretches, too short for the CPU to guess how they go on. A hint may point anywhere.
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_offset(i as isize * row).wrapping_add(8 * block + AHEAD).cast());
             // SAFETY: row `i < 8`, eight values of block `block < blocks`.
             *x = unsafe { _mm256_loadu_ps(from.offset(i as isize * row).add(8 * block)) };
         }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! c [m, n] is cut into blocks, one task each (`grid`); a task goes
-//!   through the summed axis in chains of at most 384 steps                  (its rows of a: copied into tiles, second-level cache)
-//!     through its columns, some panels at a time                            (those panels: second-level cache)
-//!       through its rows, tile by tile                                      (one tile of a: first-level cache)
+//!   through the summed axis in chains of at most 384 steps       (its rows of a: copied into tiles, second-level cache)
+//!     through its columns, 8 panels at a time                    (those of b: copied into panels, second-level cache)
+//!       through its rows, tile by tile                           (one tile of a: first-level cache)
 //!         through those panels: a kernel's tile, whose sums stay in registers
 //! ```
 //!
@@ -33,8 +33,10 @@ use std::ops::Range;
 const SMALL: usize = 1 << 18;
 /// Rows of a block, if there are more: so many of 384 values fit into half a second-level cache.
 const ROWS: usize = 112;
-/// Blocks to aim for, so that threads end together.
-const BLOCKS: usize = 24;
+/// Rows up to which every task copies the panels of `b` that it needs, with all the rows.
+const FEW: usize = 512;
+/// Blocks for each thread.
+const BLOCKS: usize = 4;
 /// Panels that a task goes through for each tile of its rows.
 const PANELS: usize = 8;
 /// Bytes between neighbours of a tile's rows from which on they get in each other's way in the first-level cache.
@@ -98,9 +100,7 @@ pub(crate) fn product<A: Scalar>(
 ) {
     let product = Product { kernel, alpha: A::lit(1.0), a, bias };
     let (m, n) = c.dim();
-    let [rows, _] = grid(kernel, m, b.nrows(), n);
-    if rows == 1 {
-        // Nobody else needs these panels: every task copies its own, and uses them at once.
+    if m <= FEW || m * n * b.nrows() < SMALL {
         return product.blocks(Right::Matrix(b), c);
     }
     let mut copy = scratch(Panels::len(kernel, [b.nrows(), n]));
@@ -108,22 +108,31 @@ pub(crate) fn product<A: Scalar>(
     product.blocks(Right::Panels(Panels::fill(kernel, &b, copy, true)), c);
 }
 
-/// Into how many rows and columns of blocks `[m, k] × [k, n]` is cut: by its shape alone.
-fn grid<A>(kernel: &Kernel<A>, m: usize, k: usize, n: usize) -> [usize; 2] {
+/// Into how many rows and columns of blocks `[m, k] × [k, n]` is cut. This may depend on the number of threads, because no value of
+/// `c` does: with one there is nothing to cut.
+fn grid<A>(kernel: &Kernel<A>, [m, k, n]: [usize; 3], copied: bool) -> [usize; 2] {
     if m * n * k < SMALL {
         return [1, 1];
     }
-    let rows = m.div_ceil(ROWS);
-    // Every task copies its rows of `a` again, so it shouldn't have too few columns.
+    let threads = rayon::current_num_threads();
+    // Copies of `b` are best made by who uses them, while they are in its cache.
+    let rows = if !copied && m <= FEW { 1 } else { m.div_ceil(ROWS) };
+    if threads == 1 {
+        return [rows, 1];
+    }
+    // Several blocks for each thread, so that all end together. But every task copies its rows of `a` again, so that it shouldn't
+    // have too few columns.
     let most = n.div_ceil(6 * kernel.width());
-    [rows, BLOCKS.div_ceil(rows).min(most)]
+    let least = (BLOCKS * threads).div_ceil(rows).min(most);
+    [rows, (least..=most).find(|across| (rows * across).is_multiple_of(threads)).unwrap_or(least)]
 }
 
 impl<'a, A: Scalar> Product<'a, A> {
     /// All blocks of `c`.
     fn blocks(self, right: Right<'a, A>, mut c: ArrayViewMut2<A>) {
         let (m, n) = c.dim();
-        let [down, across] = grid(self.kernel, m, self.a.ncols(), n);
+        let copied = matches!(right, Right::Panels(_));
+        let [down, across] = grid(self.kernel, [m, self.a.ncols(), n], copied);
         if [down, across] == [1, 1] {
             return self.block(right, 0..m, 0, c);
         }
@@ -166,7 +175,7 @@ impl<'a, A: Scalar> Product<'a, A> {
         let len = if packs { tiles.count() * most * ld } else { 0 };
         let mut left = scratch(len);
         let left = aligned_mut(&mut left, len);
-        let len = if let Right::Matrix(_) = right { most * padded(kernel, n) } else { 0 };
+        let len = if let Right::Matrix(_) = right { most * padded(kernel, n.min(PANELS * kernel.width())) } else { 0 };
         let mut copy = scratch(len);
         let copy = aligned_mut(&mut copy, len);
         for start in (0..k).step_by(most) {
@@ -175,18 +184,20 @@ impl<'a, A: Scalar> Product<'a, A> {
             if packs {
                 pack_tiles(kernel, &a, left);
             }
-            let right = right.chain(kernel, steps.clone(), from..from + n, m, copy);
             let tile = |i: usize| match packs {
                 true => Strided { start: left[i * steps.len() * ld..].as_ptr(), row: 1, col: ld as isize },
                 false => strided(&a.slice(s![tiles.rows(i), ..])),
             };
             let count = n.div_ceil(kernel.width());
             for group in (0..count).step_by(PANELS) {
+                let next = count.min(group + PANELS);
+                let here = from + group * kernel.width()..from + n.min(next * kernel.width());
+                let right = right.chain(kernel, steps.clone(), here, m, copy);
                 for i in 0..tiles.count() {
                     let (here, a) = (tiles.rows(i), tile(i));
-                    for panel in group..count.min(group + PANELS) {
+                    for panel in group..next {
                         let (columns, computed) = columns(kernel, n, panel);
-                        let (b, distance) = right.panel(kernel, panel);
+                        let (b, distance) = right.panel(kernel, panel - group);
                         let mut padded = [A::default(); MOST_WIDE];
                         let first = (start == 0).then(|| match bias.map(|bias| &bias[from..][columns.clone()]) {
                             Some(bias) if bias.len() == computed => bias.as_ptr(),
@@ -220,7 +231,7 @@ fn apart<A>(a: &ArrayView2<A>) -> usize {
     row.max(column)
 }
 
-/// The panels of one chain.
+/// Some panels of one chain.
 struct Chain<'a, A> {
     /// Where the first panels lie side by side if they are read where they are, and the distance of their rows.
     matrix: (*const A, isize),
@@ -230,12 +241,12 @@ struct Chain<'a, A> {
     copies: Panels<'a, A>,
     /// The chain within the copies.
     steps: Range<usize>,
-    /// The first of the block's panels among the copies.
+    /// The first of these panels among the copies.
     first: usize,
 }
 
 impl<A: Scalar> Chain<'_, A> {
-    /// Panel `panel` of the block, and the distance of its rows.
+    /// Panel `panel` of these, and the distance of its rows.
     fn panel(&self, kernel: &Kernel<A>, panel: usize) -> (*const A, isize) {
         if panel < self.in_place {
             return (self.matrix.0.wrapping_add(panel * kernel.width()), self.matrix.1);
