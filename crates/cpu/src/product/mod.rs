@@ -1,4 +1,4 @@
-//! `c = α·a·b + bias`, in blocks: cache by cache down to the [`kernel`]'s tile.
+//! `c = α·a·b + bias`, in blocks: cache by cache down to the kernel's tile.
 //!
 //! ```text
 //! c [m, n] is cut into blocks, one task each (`grid`); a task goes

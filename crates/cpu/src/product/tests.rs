@@ -80,13 +80,13 @@ fn one<A: Fused>(kernel: &'static Kernel<A>, [m, k, n]: [usize; 3], seed: usize)
     let (a, b) = (laid_out((m, k), seed % 4, seed as u32), laid_out((k, n), seed / 4 % 4, !seed as u32));
     let (a, b) = (view(&a), view(&b));
     let bias: Vec<A> = (0..n).map(|j| A::lit(j as f64 * 0.25 - 3.0)).collect();
-    let bias = (seed % 3 != 0).then_some(&bias[..]);
-    let alpha = if seed % 2 == 0 || bias.is_some() { A::lit(1.0) } else { A::lit(0.3) };
+    let bias = (!seed.is_multiple_of(3)).then_some(&bias[..]);
+    let alpha = if seed.is_multiple_of(2) || bias.is_some() { A::lit(1.0) } else { A::lit(0.3) };
     // In the middle of a larger matrix, none of whose other values may be touched: adding even 0 makes -0 into 0.
     let mut frame = Array2::from_elem((m + 2, n + 5), A::lit(-0.0));
     let mut c = frame.slice_mut(s![1..=m, 2..n + 2]);
     let case = format!("{:?} {}: [{m}, {k}] × [{k}, {n}], case {seed}", kernel.path, A::NAME);
-    if bias.is_some() && seed % 5 == 0 {
+    if bias.is_some() && seed.is_multiple_of(5) {
         Prepared::new(kernel, &b).product(&a, bias, c.view_mut());
     } else if bias.is_some() {
         product(kernel, &a, b, bias, c.view_mut());
