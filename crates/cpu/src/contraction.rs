@@ -1,10 +1,10 @@
 //! Contraction: the batched matrix product, and the sum over an axis.
 //!
-//! The product of two matrices is [`crate::panel`]'s where this CPU has that kernel, and ndarray's `general_mat_mul` (matrixmultiply)
-//! everywhere else. Here it is cut into blocks for rayon. Where the cuts lie depends on the shape alone, and both kernels add
-//! up each output value in an order that depends on `k` alone, so the bits do not depend on the threads.
+//! The product of two matrices is [`crate::product`]'s where this CPU has a kernel for it, and ndarray's `general_mat_mul`
+//! (matrixmultiply), cut into blocks here, everywhere else. Where the cuts lie depends on the shape alone, and both add up each
+//! output value in an order that depends on `k` alone, so the bits do not depend on the threads.
 
-use crate::panel::{self, Right};
+use crate::product;
 use crate::scalar::Scalar;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
@@ -21,14 +21,14 @@ const LONG: usize = 1024;
 
 /// `c = α·a·b` on this thread.
 pub(crate) fn multiply<A: Scalar>(alpha: A, a: &ArrayView2<A>, b: &ArrayView2<A>, c: &mut ArrayViewMut2<A>) {
-    match panel::kernel() {
-        Some(kernel) => Right::new(kernel, b.reborrow()).times(alpha, a, None, c),
+    match product::kernel() {
+        Some(kernel) => product::multiply(kernel, alpha, a, b, c),
         None => general_mat_mul(alpha, a, b, A::default(), c),
     }
 }
 
 /// `c = a·b`, plus `bias` in every row, by matrixmultiply on this thread.
-fn packed<A: Scalar>(a: &ArrayView2<A>, b: &ArrayView2<A>, bias: Option<&[A]>, c: &mut ArrayViewMut2<A>) {
+fn portable<A: Scalar>(a: &ArrayView2<A>, b: &ArrayView2<A>, bias: Option<&[A]>, c: &mut ArrayViewMut2<A>) {
     let beta = bias.map_or(A::default(), |bias| {
         c.rows_mut().into_iter().for_each(|mut row| row.assign(&ArrayView1::from(bias)));
         A::lit(1.0)
@@ -36,25 +36,19 @@ fn packed<A: Scalar>(a: &ArrayView2<A>, b: &ArrayView2<A>, bias: Option<&[A]>, c
     general_mat_mul(A::lit(1.0), a, b, beta, c);
 }
 
-/// Rows (or columns) of `dim` in a block. Every block packs the other operand again, `other` wide, so a block is several
-/// times that.
+/// Rows (or columns) of `dim` in a block of matrixmultiply's. Every block packs the other operand again, `other` wide, so a block
+/// is several times that.
 fn block(dim: usize, other: usize) -> usize {
     let fair = if dim >= 512 { dim / 2 } else { (dim / 4).max(48) };
     fair.min((4 * other).max(256)).next_multiple_of(8)
 }
 
-/// `c = a·b`, plus `bias` `[n]` in every row, for one matrix: cut along the longer side of `c`, or along the summed axis where
-/// that is by far the longest (the gradient of a weight). Cuts along the summed axis are at fixed places and added in order.
+/// `c = a·b`, plus `bias` `[n]` in every row, for one matrix: cut into blocks of `c`, or along the summed axis where that is by far
+/// the longest (the gradient of a weight). Cuts along the summed axis are at fixed places and added in order.
 pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, bias: Option<&[A]>, mut c: ArrayViewMut2<A>) {
     let one = A::lit(1.0);
     let ((m, n), k) = (c.dim(), a.ncols());
-    let kernel = panel::kernel();
-    if m * n * k < SMALL {
-        match kernel {
-            Some(kernel) => Right::new(kernel, b).times(one, &a, bias, &mut c),
-            None => packed(&a, &b, bias, &mut c),
-        }
-    } else if bias.is_none() && k >= 4 * m.max(n) && k >= 2 * LONG {
+    if bias.is_none() && k >= 4 * m.max(n) && k >= 2 * LONG && m * n * k >= SMALL {
         let depth = k.div_ceil(k.div_ceil(LONG).min(8));
         let parts: Vec<_> = a.axis_chunks_iter(Axis(1), depth).zip(b.axis_chunks_iter(Axis(0), depth)).collect();
         let mut sums = Buffer::<A>::unwritten(parts.len() * m * n);
@@ -72,25 +66,20 @@ pub(crate) fn product<A: Scalar>(a: ArrayView2<A>, b: ArrayView2<A>, bias: Optio
                 c.zip_mut_with(&sum.slice(here), |c, &sum| *c += sum);
             }
         });
+    } else if let Some(kernel) = product::kernel() {
+        product::product(kernel, &a, b, bias, c);
+    } else if m * n * k < SMALL {
+        portable(&a, &b, bias, &mut c);
     } else if m >= n {
-        // The panels' right operand is prepared once, so blocks can be small and threads end together.
-        let rows = if kernel.is_some() { (m / 16).clamp(32, 128).next_multiple_of(8) } else { block(m, n) };
+        let rows = block(m, n);
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(0), rows).zip(a.axis_chunks_iter(Axis(0), rows)).collect();
-        if let Some(kernel) = kernel {
-            let right = Right::new(kernel, b);
-            blocks.into_par_iter().for_each(|(mut c, a)| right.times(one, &a, bias, &mut c));
-        } else {
-            blocks.into_par_iter().for_each(|(mut c, a)| packed(&a, &b, bias, &mut c));
-        }
+        blocks.into_par_iter().for_each(|(mut c, a)| portable(&a, &b, bias, &mut c));
     } else {
-        let cols = if kernel.is_some() { n.div_ceil(16).next_multiple_of(panel::WIDTH) } else { block(n, m) };
+        let cols = block(n, m);
         let blocks: Vec<_> = c.axis_chunks_iter_mut(Axis(1), cols).zip(b.axis_chunks_iter(Axis(1), cols)).collect();
         blocks.into_par_iter().enumerate().for_each(|(i, (mut c, b))| {
             let bias = bias.map(|bias| &bias[i * cols..i * cols + c.ncols()]);
-            match kernel {
-                Some(kernel) => Right::new(kernel, b).times(one, &a, bias, &mut c),
-                None => packed(&a, &b, bias, &mut c),
-            }
+            portable(&a, &b, bias, &mut c);
         });
     }
 }

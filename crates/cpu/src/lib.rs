@@ -1,22 +1,24 @@
 //! The reference backend: plain loops over rows, ndarray's strided views, rayon's threads, matrixmultiply's product.
 //!
 //! Reading order, one file per family: `scalar` (f32 and f64), `storage` (buffers that are used again),
-//! `tensor` (shape, strides, and the trait), `walk` (elementwise over any layout), `contraction` (and `panel`, its kernel for
-//! narrow products), `selection`, `fused` (the hooks, written as one pass each), `simd` (how loops reach wide registers).
+//! `tensor` (shape, strides, and the trait), `walk` (elementwise over any layout), `contraction` (and `product`, its blocks, copies
+//! and kernels), `selection`, `fused` (the hooks, written as one pass each), `path` (which instructions compute) and `simd` (how
+//! loops reach wide registers).
 //!
-//! **Deterministic by contract.** Work is cut by shape, never by the number of threads: into output rows, or, where a
-//! sum runs over millions of rows, into fixed blocks whose partial sums are added in order. One thread and sixteen give
-//! the same bits.
+//! **Deterministic by contract.** No sum is cut by the number of threads: work is cut into outputs, or, where a sum runs over
+//! millions of rows, into fixed blocks whose partial sums are added in order. One thread and sixteen give the same bits.
 
+mod path;
 mod simd;
 mod scalar;
 mod storage;
 mod tensor;
 mod walk;
-mod panel;
+mod product;
 mod contraction;
 mod selection;
 mod fused;
 
+pub use path::{Path, VARIABLE as PATH_VARIABLE};
 pub use scalar::Scalar;
 pub use tensor::{CpuDevice, CpuIndex, CpuTensor};

@@ -3,7 +3,10 @@
 //! f64 is the yardstick (gradient checks, fixtures) and uses the exact library functions; f32 is the one that has to be
 //! fast and uses short polynomials, accurate to a few units in the last place (tests below say how many).
 
-use simseg_tensor::{Element, SharedSlice};
+use crate::product::Kernel;
+#[cfg(target_arch = "x86_64")]
+use crate::product::kernel;
+use simseg_tensor::{Element, Shared, SharedSlice};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 use std::sync::Arc;
@@ -22,8 +25,6 @@ pub trait Scalar:
 {
     /// The precision's name.
     const NAME: &'static str;
-    /// This precision's kernel for products of narrow matrices, if it has one.
-    const PANEL: Option<crate::panel::Kernel<Self>>;
     /// From a constant of a formula.
     fn lit(value: f64) -> Self {
         Self::from_f64(value)
@@ -43,14 +44,15 @@ pub trait Scalar:
     /// Whether this is not a number.
     fn nan(self) -> bool;
     /// Weights somebody else owns, if they are stored in this precision.
-    fn share(data: SharedSlice) -> Result<Arc<dyn AsRef<[Self]> + Send + Sync>, SharedSlice>;
+    fn share(data: SharedSlice) -> Result<Arc<dyn Shared<Self>>, SharedSlice>;
+    /// This precision's kernels for matrix products in this build, the best first.
+    fn kernels() -> &'static [Kernel<Self>];
     /// Buffers to use again.
     fn pool() -> &'static crate::storage::Pool<Self>;
 }
 
 impl Scalar for f64 {
     const NAME: &'static str = "f64";
-    const PANEL: Option<crate::panel::Kernel<Self>> = None;
     fn exp(self) -> Self {
         self.exp()
     }
@@ -72,8 +74,15 @@ impl Scalar for f64 {
     fn nan(self) -> bool {
         self.is_nan()
     }
-    fn share(data: SharedSlice) -> Result<Arc<dyn AsRef<[Self]> + Send + Sync>, SharedSlice> {
+    fn share(data: SharedSlice) -> Result<Arc<dyn Shared<Self>>, SharedSlice> {
         Err(data)
+    }
+    fn kernels() -> &'static [Kernel<Self>] {
+        #[cfg(target_arch = "x86_64")]
+        static ALL: [Kernel<f64>; 2] = [kernel::F64_AVX512, kernel::F64_AVX2];
+        #[cfg(not(target_arch = "x86_64"))]
+        static ALL: [Kernel<f64>; 0] = [];
+        &ALL
     }
     fn pool() -> &'static crate::storage::Pool<Self> {
         static POOL: crate::storage::Pool<f64> = crate::storage::Pool::new();
@@ -83,7 +92,6 @@ impl Scalar for f64 {
 
 impl Scalar for f32 {
     const NAME: &'static str = "f32";
-    const PANEL: Option<crate::panel::Kernel<Self>> = Some(crate::panel::columns);
 
     /// `eˣ = 2ⁿ·eʳ` with `n = round(x/ln 2)`, `|r| ≤ ln2/2`, and `eʳ` by its Taylor series to r⁷ (remainder < 2⁻²⁷).
     #[inline(always)]
@@ -153,8 +161,15 @@ impl Scalar for f32 {
     fn nan(self) -> bool {
         self.is_nan()
     }
-    fn share(data: SharedSlice) -> Result<Arc<dyn AsRef<[Self]> + Send + Sync>, SharedSlice> {
+    fn share(data: SharedSlice) -> Result<Arc<dyn Shared<Self>>, SharedSlice> {
         Ok(data)
+    }
+    fn kernels() -> &'static [Kernel<Self>] {
+        #[cfg(target_arch = "x86_64")]
+        static ALL: [Kernel<f32>; 2] = [kernel::F32_AVX512, kernel::F32_AVX2];
+        #[cfg(not(target_arch = "x86_64"))]
+        static ALL: [Kernel<f32>; 0] = [];
+        &ALL
     }
     fn pool() -> &'static crate::storage::Pool<Self> {
         static POOL: crate::storage::Pool<f32> = crate::storage::Pool::new();

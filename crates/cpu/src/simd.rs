@@ -1,4 +1,4 @@
-//! One loop, compiled twice: for any x86-64, and for AVX2 + FMA, chosen at run time.
+//! One loop, compiled twice: for any x86-64, and for AVX2 + FMA, chosen at run time ([`crate::path`]).
 //!
 //! The shipped build keeps the default `target-cpu`. Loops in this crate are plain Rust that LLVM vectorises; wrapping a
 //! function in `simd!` compiles its body a second time with wider registers allowed. No intrinsics, so both copies are
@@ -18,8 +18,8 @@ macro_rules! simd {
                 fn wide<$A: $bound>($($arg: $ty),*) $(-> $ret)? {
                     body($($arg),*)
                 }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    // SAFETY: `wide` is safe code whose only demand is that the CPU has AVX2 and FMA: checked just above.
+                if $crate::path::Path::current() >= $crate::path::Path::Avx2 {
+                    // SAFETY: `wide` is safe code whose only demand is that the CPU has AVX2 and FMA: a path is only taken if it has.
                     // Every kernel test runs through here (`both_copies_agree` in this file compares the two).
                     return unsafe { wide($($arg),*) };
                 }
@@ -39,8 +39,8 @@ pub(crate) fn wide<R>(body: impl FnOnce() -> R) -> R {
         fn inner<R>(body: impl FnOnce() -> R) -> R {
             body()
         }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: `inner` only demands the features checked just above; all elementwise tests run through it.
+        if crate::path::Path::current() >= crate::path::Path::Avx2 {
+            // SAFETY: `inner` only demands the features of the path just asked for; all elementwise tests run through it.
             return unsafe { inner(body) };
         }
     }

@@ -6,9 +6,12 @@
 //! one visible in every test.
 
 use crate::Scalar;
+use crate::product::{Kernel, Prepared};
+use ndarray::ArrayView2;
+use simseg_tensor::Shared;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Buffers waiting to be used again.
 #[derive(Debug)]
@@ -179,7 +182,36 @@ pub enum Storage<A: Scalar> {
     /// Computed here.
     Owned(Arc<Buffer<A>>),
     /// Such as a memory-mapped file.
-    Shared(Arc<dyn AsRef<[A]> + Send + Sync>),
+    Shared(Arc<Weight<A>>),
+}
+
+/// Values that somebody else owns and nobody changes.
+pub struct Weight<A: Scalar> {
+    values: Arc<dyn Shared<A>>,
+    /// The same as a right operand, once there was a product with them.
+    prepared: OnceLock<Prepared<A>>,
+}
+
+impl<A: Scalar> Weight<A> {
+    /// Not prepared yet.
+    pub(crate) fn new(values: Arc<dyn Shared<A>>) -> Self {
+        Self { values, prepared: OnceLock::new() }
+    }
+
+    /// `matrix`, a view of all the values, as a right operand that was copied once; none if copying would take memory that the
+    /// values themselves don't give back, or they were prepared as another matrix.
+    pub(crate) fn prepared(&self, kernel: &'static Kernel<A>, matrix: &ArrayView2<A>) -> Option<&Prepared<A>> {
+        if self.prepared.get().is_none() {
+            if !self.values.in_file() || matrix.len() != (*self.values).as_ref().len() {
+                return None;
+            }
+            // Not in `get_or_init`: copying uses all threads, one of which may take up another product with this weight meanwhile
+            // and would wait for itself. Who comes second throws an equal copy away.
+            let _ = self.prepared.set(Prepared::new(kernel, matrix));
+            self.values.release();
+        }
+        self.prepared.get().filter(|prepared| prepared.is_of(matrix))
+    }
 }
 
 impl<A: Scalar> Deref for Storage<A> {
@@ -187,7 +219,7 @@ impl<A: Scalar> Deref for Storage<A> {
     fn deref(&self) -> &[A] {
         match self {
             Self::Owned(buffer) => buffer,
-            Self::Shared(data) => (**data).as_ref(),
+            Self::Shared(weight) => (*weight.values).as_ref(),
         }
     }
 }

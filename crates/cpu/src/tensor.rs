@@ -1,7 +1,8 @@
 //! A tensor on the CPU: shared values, an offset, one stride per axis. Movement changes the strides, not the values.
 
+use crate::product::{Kernel, Prepared};
 use crate::scalar::Scalar;
-use crate::storage::{Buffer, Storage};
+use crate::storage::{Buffer, Storage, Weight};
 use crate::{contraction, fused, selection, walk};
 use ndarray::{ArrayView, IxDyn, ShapeBuilder};
 use simseg_tensor::{AdamWStep, Attention, Binary, Element, Result, SharedSlice, Tensor, Unary, contract};
@@ -81,6 +82,16 @@ impl<A: Scalar> CpuTensor<A> {
         &self.parts().0[..self.numel()]
     }
 
+    /// These weights `[o, i]` as the right operand `[i, o]` of a product, if they can be prepared once for all.
+    pub(crate) fn prepared(&self, kernel: &'static Kernel<A>) -> Option<&Prepared<A>> {
+        match &self.data {
+            Storage::Shared(weight) if self.shape.len() == 2 => {
+                weight.prepared(kernel, &contraction::view2(self).reversed_axes())
+            }
+            _ => None,
+        }
+    }
+
     /// As an ndarray view, in whatever layout it has.
     pub fn view(&self) -> ArrayView<'_, A, IxDyn> {
         let (data, strides) = self.parts();
@@ -115,7 +126,8 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
         match A::share(data) {
             Ok(data) => {
                 let strides = row_major(shape);
-                Ok(Self { data: Storage::Shared(data), shape: shape.to_vec(), strides, offset: 0 })
+                let data = Storage::Shared(Arc::new(Weight::new(data)));
+                Ok(Self { data, shape: shape.to_vec(), strides, offset: 0 })
             }
             Err(data) => Self::from_host((*data).as_ref(), shape, device),
         }

@@ -116,7 +116,7 @@ pub fn main_from(extension: impl Extension, arguments: impl IntoIterator<Item = 
     }));
     let matches = command(&extension).get_matches_from(arguments);
     let outcome = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => threads(cli.threads).and_then(|()| dispatch(cli.command, &extension)),
+        Ok(cli) => instructions().and_then(|()| threads(cli.threads)).and_then(|()| dispatch(cli.command, &extension)),
         Err(error) => error.exit(),
     };
     match outcome {
@@ -136,6 +136,11 @@ fn command(extension: &impl Extension) -> clap::Command {
 
 /// More threads than this are a mistake.
 const MOST_THREADS: usize = 1024;
+
+/// Whether the CPU backend can compute with what `SIMSEG_CPU` names.
+fn instructions() -> Outcome {
+    simseg_cpu::Path::checked().map(drop).map_err(|expected| Failure::input(simseg_cpu::PATH_VARIABLE, expected))
+}
 
 /// Makes the pool of this process.
 fn threads(count: usize) -> Outcome {

@@ -34,3 +34,18 @@ fn checks_and_usage_have_statuses_of_their_own() {
     assert_eq!(status(&["run", Path::new("nowhere.toml").to_str().unwrap()]), Some(2));
     assert_eq!(status(&["recipe", "plain"]), Some(0));
 }
+
+#[test]
+fn instructions_that_are_not_there_are_one_line_that_names_the_variable() {
+    let with = |value| {
+        Command::new(env!("CARGO_BIN_EXE_simseg")).args(["recipe", "plain"]).env("SIMSEG_CPU", value).output().unwrap()
+    };
+    let refused = with("sse9");
+    let line = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        line.contains("SIMSEG_CPU") && line.contains("avx512, avx2 or plain") && line.lines().count() == 1,
+        "{line}"
+    );
+    assert_eq!(with("plain").status.code(), Some(0));
+}

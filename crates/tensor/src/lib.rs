@@ -21,4 +21,4 @@ pub use normalisation::Normalisation;
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};
 pub use tap::{NoTap, Tap};
-pub use tensor::{AdamWStep, Attention, Binary, Differentiable, Element, PADDING, SharedSlice, Tensor, Unary};
+pub use tensor::{AdamWStep, Attention, Binary, Differentiable, Element, PADDING, Shared, SharedSlice, Tensor, Unary};

@@ -44,8 +44,21 @@ impl Element for f64 {
     }
 }
 
-/// Weights that somebody else owns, such as a memory-mapped file: a backend on the host can use them in place.
-pub type SharedSlice = Arc<dyn AsRef<[f32]> + Send + Sync>;
+/// Values that somebody else owns: a backend on the host can use them in place.
+pub trait Shared<E = f32>: AsRef<[E]> + Send + Sync {
+    /// Whether they lie in a file that is mapped into memory, so that they take up none while nobody reads them.
+    fn in_file(&self) -> bool {
+        false
+    }
+    /// Says that they will hardly be read again, by a backend that has a copy in an order of its own: what memory a mapped file
+    /// takes up for them can be given back. They can still be read.
+    fn release(&self) {}
+}
+
+impl<E: Send + Sync> Shared<E> for Vec<E> {}
+
+/// Weights that somebody else owns, such as a memory-mapped file.
+pub type SharedSlice = Arc<dyn Shared>;
 
 /// An elementwise function of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]

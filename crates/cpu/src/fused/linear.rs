@@ -1,6 +1,7 @@
-//! `y = x·Wᵀ + b`: the bias is where the sums start, so the result is touched once.
+//! `y = x·Wᵀ + b`: the bias is where the sums start, so the result is touched once. Weights of a file are prepared at the first use.
 
 use crate::contraction::{columns, product, view2};
+use crate::product;
 use crate::scalar::Scalar;
 use crate::tensor::CpuTensor;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -28,7 +29,10 @@ pub(crate) fn forward<A: Scalar>(
     Ok(CpuTensor::build(&shape, |out| {
         let c = ArrayViewMut2::from_shape((n, o), out).expect("n·o values");
         let bias = bias.as_ref().map(|bias| &bias.values()[..o]);
-        product(view2(&rows), view2(weight).reversed_axes(), bias, c);
+        match product::kernel().and_then(|kernel| weight.prepared(kernel)) {
+            Some(weight) => weight.product(&view2(&rows), bias, c),
+            None => product(view2(&rows), view2(weight).reversed_axes(), bias, c),
+        }
     }))
 }
 
@@ -61,4 +65,52 @@ pub(crate) fn backward<A: Scalar>(
     });
     let db = CpuTensor::build(&[o], |out| columns(g.values(), o, out));
     Ok((dx, dw, db))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{CpuDevice, CpuTensor};
+    use simseg_tensor::{Ops, Shared, Tensor};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Values that count how often they are released.
+    struct File(Vec<f32>, AtomicUsize);
+    impl AsRef<[f32]> for File {
+        fn as_ref(&self) -> &[f32] {
+            &self.0
+        }
+    }
+    impl Shared for File {
+        fn in_file(&self) -> bool {
+            true
+        }
+        fn release(&self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn weights_of_a_file_are_prepared_once_and_give_the_same_bits() {
+        let draw = |count: usize, step: usize| (0..count).map(|i| (i * step % 97) as f32 / 97.0 - 0.5).collect();
+        let values: Vec<f32> = draw(300 * 200, 31);
+        let file = Arc::new(File(values.clone(), AtomicUsize::new(0)));
+        let shared = CpuTensor::<f32>::from_shared(file.clone(), &[300, 4, 50], &CpuDevice).unwrap();
+        let own = CpuTensor::<f32>::from_host(&values, &[300, 200], &CpuDevice).unwrap();
+        let bits =
+            |x: &CpuTensor<f32>, weight: &CpuTensor<f32>| x.linear(weight, None).unwrap().to_vec::<f32>().unwrap();
+        let flat = shared.reshape(&[300, 200]).unwrap();
+        for rows in [1, 9, 130] {
+            let x = CpuTensor::<f32>::from_host::<f32>(&draw(rows * 200, 17), &[rows, 200], &CpuDevice).unwrap();
+            assert_eq!(bits(&x, &flat), bits(&x, &own), "{rows} rows");
+        }
+        let prepared = usize::from(crate::product::kernel::<f32>().is_some());
+        assert_eq!(file.1.load(Ordering::Relaxed), prepared, "released once, when it was prepared");
+        // Another matrix of the same values, and a part of them: neither is what was prepared.
+        let x = CpuTensor::<f32>::from_host::<f32>(&draw(9 * 300, 17), &[9, 300], &CpuDevice).unwrap();
+        assert_eq!(bits(&x, &flat.t().unwrap()), bits(&x, &own.t().unwrap()));
+        let x = x.slice(1, 0, 200).unwrap();
+        assert_eq!(bits(&x, &flat.slice(0, 7, 50).unwrap()), bits(&x, &own.slice(0, 7, 50).unwrap()));
+        assert_eq!(flat.to_vec::<f32>().unwrap(), values);
+    }
 }

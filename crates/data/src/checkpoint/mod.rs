@@ -18,13 +18,29 @@ pub use source::{Checkpoint, parts};
 pub use writing::{Stored, write, write_stored};
 
 use crate::{Error, Result};
-use simseg_tensor::SharedSlice;
+use simseg_tensor::{Shared, SharedSlice};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The bytes of a safetensors file, mapped or in memory.
-type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+/// The bytes of a safetensors file.
+#[derive(Clone)]
+enum Bytes {
+    #[cfg(feature = "fs")]
+    Mapped(Arc<memmap2::Mmap>),
+    Memory(Arc<Vec<u8>>),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            #[cfg(feature = "fs")]
+            Self::Mapped(map) => map,
+            Self::Memory(bytes) => bytes,
+        }
+    }
+}
 
 /// Named f32 tensors in a file.
 pub struct Weights {
@@ -50,7 +66,29 @@ struct InPlace {
 
 impl AsRef<[f32]> for InPlace {
     fn as_ref(&self) -> &[f32] {
-        bytemuck::cast_slice(&(*self.bytes).as_ref()[self.range.clone()])
+        bytemuck::cast_slice(&self.bytes[self.range.clone()])
+    }
+}
+
+impl Shared for InPlace {
+    #[cfg(all(feature = "fs", unix))]
+    fn in_file(&self) -> bool {
+        matches!(self.bytes, Bytes::Mapped(_))
+    }
+
+    #[cfg(all(feature = "fs", unix))]
+    fn release(&self) {
+        /// Whole pages on every CPU: they are of 4, 16 or 64 KiB.
+        const PAGE: usize = 1 << 16;
+        // Neighbours may still be read, so only pages that are of this tensor alone.
+        let (from, to) = (self.range.start.next_multiple_of(PAGE), self.range.end / PAGE * PAGE);
+        if let Bytes::Mapped(map) = &self.bytes
+            && from < to
+        {
+            // SAFETY: the map is read-only, so no change is lost; who reads these pages again gets them from the file, as at first.
+            let done = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
+            drop(done); // advice: where it isn't taken, memory is only not given back
+        }
     }
 }
 
@@ -65,7 +103,7 @@ impl Weights {
         // SAFETY: the map is only ever read. Should another program cut the file short meanwhile, reading faults: the price
         // of not copying the weights, and the same in every program that maps its weights.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
-        Self::read(path, Arc::new(map))
+        Self::read(path, Bytes::Mapped(Arc::new(map)))
     }
 
     /// Weights from the bytes of a file.
@@ -73,11 +111,11 @@ impl Weights {
     /// # Errors
     /// As for a file that holds them.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        Self::read(Path::new("model.safetensors"), Arc::new(bytes))
+        Self::read(Path::new("model.safetensors"), Bytes::Memory(Arc::new(bytes)))
     }
 
     fn read(path: &Path, bytes: Bytes) -> Result<Self> {
-        let all = (*bytes).as_ref();
+        let all = &*bytes;
         let (header, metadata) = safetensors::SafeTensors::read_metadata(all)
             .map_err(|error| Error::content(path, format!("not a safetensors file: {error}")))?;
         let start = header + 8;
@@ -121,7 +159,7 @@ impl Weights {
         if entry.shape != shape {
             return Err(problem(format!("tensor `{name}` has shape {:?}; expected {shape:?}", entry.shape)));
         }
-        let bytes = &(*self.bytes).as_ref()[entry.bytes.clone()];
+        let bytes = &self.bytes[entry.bytes.clone()];
         if bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok() && cfg!(target_endian = "little") {
             return Ok(Arc::new(InPlace { bytes: self.bytes.clone(), range: entry.bytes.clone() }));
         }
@@ -161,6 +199,13 @@ mod tests {
         assert!(message(weights.get("c", &[1]).err().unwrap()).contains("`c` is missing"));
         assert!(message(weights.get("a", &[4]).err().unwrap()).contains("[2, 2]"));
         assert!(message(weights.accounted(["a"]).err().unwrap()).contains("b"));
+        let large: Vec<f32> = (0..200_000).map(|i| i as f32).collect();
+        write(&path, &[("large".to_owned(), vec![200_000], large.clone())], &[]).unwrap();
+        let weights = Weights::open(&path).unwrap().get("large", &[200_000]).unwrap();
+        assert_eq!(((*weights).as_ref(), weights.in_file()), (&large[..], cfg!(unix)));
+        weights.release();
+        assert_eq!((*weights).as_ref(), large, "released values can still be read");
+        write(&path, &tensors, &[("step", "7".to_owned())]).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
