@@ -47,7 +47,7 @@ fn permissions() -> std::fs::Permissions {
 ///
 /// # Errors
 /// If the system refuses.
-pub fn ordinary(path: &Path) -> Result<()> {
+fn ordinary(path: &Path) -> Result<()> {
     std::fs::set_permissions(path, permissions()).map_err(Error::io(path))
 }
 
@@ -57,6 +57,27 @@ pub fn ordinary(path: &Path) -> Result<()> {
 /// As [`write_with`].
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |out| out.write_all(bytes))
+}
+
+/// Lets a library write a file that wants a path and not a writer: in a temporary folder beside it, from where the file takes its name.
+/// Some libraries do as much by themselves, but what they leave behind when they are killed has a name that nobody knows to take away.
+///
+/// # Errors
+/// As [`write_with`], and those of `make`.
+pub fn write_by(path: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = tempfile::Builder::new().prefix(&prefix()).suffix(".tmp").tempdir_in(folder);
+    let made = temporary.map_err(Error::io(path))?;
+    let file = made.path().join("file");
+    make(&file)?;
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        // As in `write_with`: a device stays what it is.
+        let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(Error::io(path))?;
+        let mut file = std::fs::File::open(&file).map_err(Error::io(path))?;
+        return std::io::copy(&mut file, &mut device).map(|_| ()).map_err(Error::io(path));
+    }
+    ordinary(&file)?;
+    std::fs::rename(&file, path).map_err(Error::io(path))
 }
 
 /// Makes a folder and those above it, and takes away what killed processes left in it.
@@ -106,6 +127,26 @@ mod tests {
         for device in ["/dev/null", "/dev/full"] {
             assert!(std::fs::metadata(device).unwrap().file_type().is_char_device(), "{device}");
         }
+        write_by(Path::new("/dev/null"), |file| std::fs::write(file, "x").map_err(Error::io(file))).unwrap();
+        assert!(std::fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    }
+
+    #[test]
+    fn a_file_that_a_library_writes_appears_complete_and_what_it_leaves_behind_can_be_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights");
+        let names = || std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let make = |file: &Path| {
+            // Whatever else the library makes is below a folder of this process.
+            assert!(names().all(|name| name.starts_with(&prefix())), "{:?}", names().collect::<Vec<_>>());
+            assert!(!path.exists() && file.starts_with(dir.path()));
+            std::fs::write(file, "x").map_err(Error::io(file))
+        };
+        write_by(&path, make).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+        let failed = write_by(&path, |_| Err(Error::content(&path, "no")));
+        assert!(failed.is_err() && std::fs::read(&path).unwrap() == b"x", "the old file stays");
+        assert_eq!(names().collect::<Vec<_>>(), ["weights"]);
     }
 
     #[cfg(target_os = "linux")]

@@ -71,10 +71,10 @@ pub fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)], metadata: 
 pub fn write_stored(path: &Path, tensors: &[Stored<'_>], metadata: &[(&str, String)]) -> Result<()> {
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-    // To a temporary name, then renamed: the library does as `atomic` does, but for the permissions.
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => Error::Io { path: path.to_owned(), source },
-        other => Error::content(path, other.to_string()),
-    })?;
-    atomic::ordinary(path)
+    atomic::write_by(path, |file| {
+        safetensors::serialize_to_file(views, Some(metadata), file).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(source) => Error::Io { path: path.to_owned(), source },
+            other => Error::content(path, other.to_string()),
+        })
+    })
 }
