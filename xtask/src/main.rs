@@ -2,11 +2,12 @@
 //!
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
-//! [`carry`] (programs for a machine with a GPU), [`totals`] (the last line).
+//! [`carry`] (programs for a machine with a GPU), [`peers`] (who else is how fast), [`totals`] (the last line).
 
 mod steps;
 mod libtorch;
 mod carry;
+mod peers;
 mod totals;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
 cargo xtask tch -- ARGS          any simseg command, built with libtorch
 cargo xtask carry DIR            programs and a script for a machine with a GPU but without Rust
+cargo xtask bench-peers          inference on this CPU beside PyTorch and onnxruntime → benches/results/<cpu>.md; options go to
+                                 benches/peers/cpu.py ([--only ROW] [--turns N] …; with any, nothing is written but --out)
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
                                  cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         ["parity", "--", ref rest @ ..] => simseg(&["parity", "--against", "tch"], rest),
         ["tch", "--", ref rest @ ..] => simseg(&[], rest),
         ["carry", folder] => carry::carry(folder),
+        ["bench-peers", ref options @ ..] => peers::bench(options),
         ["libtorch"] => exports(),
         ["fuzz", ref options @ ..] => fuzz(options),
         ["fixtures"] => fixtures(),
