@@ -212,7 +212,7 @@ fn one_window_that_covers_the_input_gives_the_bits_of_none() {
             let picture = picture(70, 55, 9);
             let run = |windows: Option<Windows>, kind: &str| {
                 let mut recipe = recipe(size, fit, windows);
-                recipe.segmenter = recipe.segmenter.with("score", &Choice::new(kind));
+                recipe.segmenter = recipe.segmenter.with("score", Choice::new(kind));
                 let model = MODEL.with_recipe(recipe).unwrap();
                 let mut seen = Seen::default();
                 let segmented = model.segment_tapped(&picture, &WORDS, &mut seen).unwrap();
@@ -305,7 +305,7 @@ fn whoever_looks_at_attention_is_told_before_anything_is_computed() {
         let mut registry = Registry::<Cpu>::built_in();
         registry.segment.parts.scores.add("looks", "at attention", |rule: Looks| Ok(Box::new(rule)));
         let mut recipe = recipe(96, Fit::Squash, windows);
-        recipe.segmenter = recipe.segmenter.with("score", &Choice::new("looks"));
+        recipe.segmenter = recipe.segmenter.with("score", Choice::new("looks"));
         assembled("dense", recipe, registry)
     };
     let whole = open(None).unwrap();
