@@ -5,11 +5,13 @@
 //! depend on them. The class bank is what `simseg segment` computes: 80 prompts a class, tokenised, encoded and pooled.
 
 use serde::Deserialize;
-use simseg::{Choice, Loaded, Model, ModelDescription, Registry};
+use simseg::{Choice, Loaded, Model, ModelDescription, Recipe, Registry};
 use simseg_cpu::{CpuDevice, CpuTensor};
-use simseg_model::{Architecture, ModelConfig, NetworkConfig};
+use simseg_data::Tokenizer;
+use simseg_model::{Architecture, ModelConfig};
 use simseg_segment::prompts::{Templates, fill};
 use simseg_tensor::{NoTap, Tensor, random};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,30 +45,38 @@ fn main() -> Result<(), Failure> {
     let settings: Settings = serde_json::from_str(&json)?;
     rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build_global()?;
     let (list, templates) = (classes(settings.count), Templates::Imagenet80.lines()?);
-    let parameters = settings.model.layout()?.draw::<Cpu>(0, &CpuDevice)?;
+    let sentences: Vec<String> = list.iter().flat_map(|word| fill(&templates, word)).collect();
+    let model = opened(&settings.model, &sentences)?;
     let seconds = match settings.work {
         Work::Image => {
-            let network = NetworkConfig::<Cpu>::build(&settings.model, &parameters)?;
             let (b, side) = (settings.count, settings.model.image.image_size);
             let mut rng = random::stream(0, "inference", 0);
             let pixels: Vec<f32> = (0..b * 3 * side * side).map(|_| random::normal(&mut rng) as f32).collect();
             let pixels = Cpu::from_host(&pixels, &[b, 3, side, side], &CpuDevice)?;
-            time(&settings, || Ok(network.encode_image(&pixels, &mut NoTap).map(drop)?))?
+            time(&settings, || Ok(model.network().encode_image(&pixels, &mut NoTap).map(drop)?))?
         }
-        Work::Bank => {
-            let sentences: Vec<String> = list.iter().flat_map(|word| fill(&templates, word)).collect();
-            let words: Vec<&str> = sentences.iter().flat_map(|sentence| sentence.split(' ')).collect();
-            let aligner = Choice::of("loda", &serde_json::json!({ "image_k": 5, "text_k": 1 }));
-            let description = ModelDescription { model: settings.model.choice(), aligner };
-            let tokenizer = simseg_data::Tokenizer::from_words(words)?;
-            let loaded = Loaded { description, parameters, tokenizer };
-            let recipe = simseg::Recipe::official_code();
-            let model = Model::assemble(loaded, Some(recipe), Arc::new(Registry::built_in()), &CpuDevice)?;
-            time(&settings, || Ok(model.words(&list).map(drop)?))?
-        }
+        Work::Bank => time(&settings, || Ok(model.words(&list).map(drop)?))?,
     };
     println!("{{\"seconds\": {seconds:.6}}}");
     Ok(())
+}
+
+/// A model of random weights as a user has it: from a folder, its weights mapped.
+fn opened(config: &ModelConfig, sentences: &[String]) -> Result<Model, Failure> {
+    let sentences: Vec<String> = sentences.iter().map(|sentence| sentence.to_lowercase()).collect();
+    let words: BTreeSet<&str> = sentences.iter().flat_map(|sentence| sentence.split([' ', '.', ','])).collect();
+    let aligner = Choice::of("loda", &serde_json::json!({ "image_k": 5, "text_k": 1 }));
+    let loaded = Loaded {
+        description: ModelDescription { model: config.choice(), aligner },
+        parameters: config.layout()?.draw::<Cpu>(0, &CpuDevice)?,
+        tokenizer: Tokenizer::from_words(words.into_iter().filter(|word| !word.is_empty()))?,
+    };
+    let folder = tempfile::tempdir()?;
+    loaded.write(folder.path())?;
+    drop(loaded);
+    let registry = Arc::new(Registry::built_in());
+    let loaded = Loaded::read(folder.path(), &registry, &CpuDevice)?;
+    Ok(Model::assemble(loaded, Some(Recipe::official_code()), registry, &CpuDevice)?)
 }
 
 /// Names of one word, all different; the background comes by itself.

@@ -44,7 +44,7 @@ ROWS = [
     ("ViT-B/16 at 224, one image", "image", 1, VIT_B),
     ("ViT-B/16 at 224, eight images", "image", 8, VIT_B),
     ("ViT-B/16 at 288, one image", "image", 1, VIT_B | dict(size=288)),
-    ("class bank of BERT-base, 21 classes of 80 prompts", "bank", 21, VIT_B | dict(size=32, depth_image=1)),
+    ("class bank of BERT-base, 21 classes of 80 prompts", "bank", 21, VIT_B | dict(size=64, depth_image=1)),
 ]
 QUICK = [("tiny, one image", "image", 1, TINY), ("class bank, tiny", "bank", 3, TINY)]
 
@@ -109,9 +109,12 @@ def peers(work, count, sizes, folder, threads):
 
     steps = {"PyTorch": step}
     try:
+        import warnings
+
         import onnxruntime
+        warnings.simplefilter("ignore")
         path = str(Path(folder) / "model.onnx")
-        torch.onnx.export(Image(model), (pixels,), path, dynamo=True, verbose=False)
+        torch.onnx.export(Image(model).eval(), (pixels,), path, dynamo=True, verbose=False)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
