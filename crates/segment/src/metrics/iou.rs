@@ -60,6 +60,17 @@ pub fn total(observations: &[Value]) -> Result<Confusion> {
     Ok(confusion)
 }
 
+/// The one figure of a metric that is the mIoU of label maps made otherwise; nothing without an image.
+pub(super) fn mean_alone(observations: &[Value]) -> Result<Vec<Option<f64>>> {
+    Ok(vec![(!observations.is_empty()).then(|| total(observations).map(|total| total.miou())).transpose()?])
+}
+
+/// The same of images that count several times.
+pub(super) fn mean_resampled<'a>(observations: &[Value]) -> Result<Resampled<'a>> {
+    let images = Images::of(observations)?;
+    Ok(Box::new(move |times| Ok(vec![images.figures(times).map(|[miou, _]| miou)])))
+}
+
 /// Observations that were read once, to be added up often.
 pub(super) struct Images {
     /// Per image.

@@ -39,12 +39,11 @@ impl<T: Tensor> Metric<T> for Unrefined {
     }
 
     fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>> {
-        Ok(vec![(!observations.is_empty()).then(|| iou::total(observations).map(|total| total.miou())).transpose()?])
+        iou::mean_alone(observations)
     }
 
     fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {
-        let images = iou::Images::of(observations)?;
-        Ok(Box::new(move |times| Ok(vec![images.figures(times).map(|[miou, _]| miou)])))
+        iou::mean_resampled(observations)
     }
 }
 
