@@ -55,7 +55,7 @@ const STEPS: [Step; 7] = [
     Step::with_libtorch("libtorch test", &[
         "test", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--features", LIBTORCH,
         "--test", "errors", "--test", "tch", "--test", "parity", "--test", "conformance", "--test", "programs",
-        "--test", "networks", "--test", "faults", "--test", "outside", "--test", "model",
+        "--test", "networks", "--test", "segmenters", "--test", "faults", "--test", "outside", "--test", "model",
         "--no-fail-fast",
     ]),
     Step::with_libtorch("libtorch doc", &[

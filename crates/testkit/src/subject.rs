@@ -4,7 +4,7 @@
 
 use crate::difference::Difference;
 use crate::gradient::{rules, weigh};
-use crate::hostile::Layout;
+use crate::hostile::{self, Domain, LAYOUTS, Layout};
 use crate::tolerance::Tolerance;
 use simseg_tensor::{Differentiable, Error, Result, Tensor};
 
@@ -17,6 +17,15 @@ pub struct Input {
     pub values: Vec<f32>,
     /// How they lie in memory.
     pub layout: Layout,
+}
+
+impl Input {
+    /// Values of a shape and a number, evenly spread, in a layout that goes with the number.
+    pub fn numbered(shape: &[usize], number: usize) -> Self {
+        let values = hostile::values(Domain::Any, shape.iter().product(), number as u64);
+        let values = values.into_iter().map(|x| x as f32).collect();
+        Self { shape: shape.to_vec(), values, layout: LAYOUTS[number % LAYOUTS.len()] }
+    }
 }
 
 /// Something that every backend can compute.
