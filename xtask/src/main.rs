@@ -2,12 +2,14 @@
 //!
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
-//! [`carry`] (programs for a machine with a GPU), [`peers`] (who else is how fast), [`totals`] (the last line).
+//! [`carry`] (programs for a machine with a GPU), [`peers`] (who else is how fast), [`lines`] (how long, how safe), [`totals`] (the last
+//! line).
 
 mod steps;
 mod libtorch;
 mod carry;
 mod peers;
+mod lines;
 mod totals;
 
 use std::path::PathBuf;
@@ -15,8 +17,9 @@ use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask test                 everything that has to pass, libtorch included
-cargo xtask test --only STEP     some of: fmt clippy test doc libtorch (repeat for more)
+cargo xtask test --only STEP     some of: fmt lines clippy test doc libtorch (repeat for more)
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
+cargo xtask lines                lines of Rust per crate; fails where a file is too long, or has `unsafe` outside crates/cpu
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
 cargo xtask tch -- ARGS          any simseg command, built with libtorch
 cargo xtask carry DIR            programs and a script for a machine with a GPU but without Rust
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         ["tch", "--", ref rest @ ..] => simseg(&[], rest),
         ["carry", folder] => carry::carry(folder),
         ["bench-peers", ref options @ ..] => peers::bench(options),
+        ["lines"] => lines::lines(),
         ["libtorch"] => exports(),
         ["fuzz", ref options @ ..] => fuzz(options),
         ["fixtures"] => fixtures(),
