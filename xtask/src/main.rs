@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
-//! [`carry`] (programs for a machine with a GPU), [`peers`] (who else is how fast), [`lines`] (how long, how safe), [`totals`] (the last
+//! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`lines`] (how long, how safe), [`totals`] (the last
 //! line).
 
 mod steps;
@@ -25,6 +25,8 @@ cargo xtask tch -- ARGS          any simseg command, built with libtorch
 cargo xtask carry DIR            programs and a script for a machine with a GPU but without Rust
 cargo xtask bench-peers          inference on this CPU beside PyTorch and onnxruntime → benches/results/<cpu>.md; options go to
                                  benches/peers/cpu.py ([--only ROW] [--turns N] …; with any, nothing is written but --out)
+cargo xtask growth               how time and memory of the cpu backend grow → benches/results/growth-<cpu>.csv and .svg;
+                                 [--quick] [--turns N] [--only AXIS]: target/growth.csv and .svg
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
                                  cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ["tch", "--", ref rest @ ..] => simseg(&[], rest),
         ["carry", folder] => carry::carry(folder),
         ["bench-peers", ref options @ ..] => peers::bench(options),
+        ["growth", ref options @ ..] => peers::growth(options),
         ["lines"] => lines::lines(),
         ["libtorch"] => exports(),
         ["fuzz", ref options @ ..] => fuzz(options),

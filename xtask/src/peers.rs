@@ -1,16 +1,38 @@
-//! `cargo xtask bench-peers`: inference on this CPU beside PyTorch and onnxruntime, as `benches/results/<cpu>.md`.
+//! Benchmarks that leave files in `benches/results`: `cargo xtask bench-peers`, this CPU beside PyTorch and onnxruntime, and
+//! `cargo xtask growth`, how time and memory grow.
 
-use crate::{cargo, root};
+use crate::{cargo, finish, root};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The peers, and what exports a model from one to the other.
 const PACKAGES: [&str; 4] = ["torch==2.11.0", "onnx", "onnxscript", "onnxruntime"];
 
+/// Builds the benchmarks and `simseg`.
+fn built() -> bool {
+    let build = ["build", "--release", "--package", "simseg-benches", "--package", "simseg-lab", "--bins"];
+    cargo().args(build).status().is_ok_and(|status| status.success())
+}
+
+/// Builds and measures growth.
+pub fn growth(options: &[&str]) -> ExitCode {
+    if !built() {
+        return ExitCode::FAILURE;
+    }
+    let program = root().join("target/release").join(format!("growth{}", std::env::consts::EXE_SUFFIX));
+    let mut command = Command::new(program);
+    command.args(options).args(["--cpu", &cpu().0]);
+    if !options.contains(&"--out") {
+        // A part, or a trial, is no result to keep.
+        let whole = options.is_empty().then(|| root().join("benches/results").join(format!("growth-{}", cpu().1)));
+        command.arg("--out").arg(whole.unwrap_or_else(|| root().join("target/growth")));
+    }
+    finish(&mut command)
+}
+
 /// Builds, installs, measures.
 pub fn bench(options: &[&str]) -> ExitCode {
-    let built = cargo().args(["build", "--release", "--package", "simseg-benches"]).status();
-    if !built.is_ok_and(|status| status.success()) {
+    if !built() {
         return ExitCode::FAILURE;
     }
     let python = match environment(&root().join("target/peers")) {
@@ -23,15 +45,9 @@ pub fn bench(options: &[&str]) -> ExitCode {
     let mut command = Command::new(python);
     command.arg(root().join("benches/peers/cpu.py")).env("PYTHONDONTWRITEBYTECODE", "1");
     if options.is_empty() {
-        command.arg("--out").arg(root().join("benches/results").join(file_name()));
+        command.arg("--out").arg(root().join("benches/results").join(format!("{}.md", cpu().1)));
     }
-    match command.args(options).status() {
-        Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
-        Err(error) => {
-            eprintln!("xtask: python: {error}");
-            ExitCode::from(2)
-        }
-    }
+    finish(command.args(options))
 }
 
 /// A Python with the peers in it; made once.
@@ -59,17 +75,18 @@ fn environment(place: &Path) -> Result<PathBuf, String> {
     Ok(python)
 }
 
-/// The CPU's name as a file's; restricted kernels have a file of their own.
-fn file_name() -> String {
+/// The CPU in words, and as a part of a file's name; restricted kernels have a file of their own.
+fn cpu() -> (String, String) {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name));
         line.and_then(|line| line.split(':').nth(1)).map_or("", str::trim).to_owned()
     };
+    let (name, family, model) = (field("model name"), field("cpu family"), field("model"));
     let path = std::env::var("SIMSEG_CPU").unwrap_or_default();
-    let words = format!("{} family {} model {} {path}", field("model name"), field("cpu family"), field("model"));
+    let words = format!("{name} family {family} model {model} {path}");
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = words.chars().map(plain).collect();
-    let parts: Vec<&str> = name.split('-').filter(|part| !part.is_empty()).collect();
-    format!("{}.md", parts.join("-"))
+    let file: String = words.chars().map(plain).collect();
+    let parts: Vec<&str> = file.split('-').filter(|part| !part.is_empty()).collect();
+    (format!("{name} (family {family}, model {model})"), parts.join("-"))
 }
