@@ -46,12 +46,9 @@ fn panel(svg: &mut Svg, (left, top): (f64, f64), grown: &Grown, quantity: Quanti
     let x = Scale::linear((first.0.log10(), last.0.log10()), (x0 + 8.0, x1 - 8.0));
     let y = Scale::linear((low.log10(), high.log10()), (y0, y1));
     let place = |(a, b): &(f64, f64)| (x.at(a.log10()), y.at(b.log10()));
-    svg.text(
-        (left + 20.0, top + 16.0),
-        Anchor::Start,
-        "name",
-        &format!("{}: {}", grown.axis.heading(), quantity.name()),
-    );
+    let what = if quantity == Quantity::Time { "time" } else { "memory" };
+    let heading = format!("{}: {what}", grown.axis.heading());
+    svg.text((left + 20.0, top + 16.0), Anchor::Start, "name", &heading);
     for value in decades(low, high, quantity) {
         let at = y.at(value.log10());
         svg.line((x0, at), (x1, at), "mesh");
