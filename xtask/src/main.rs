@@ -23,8 +23,8 @@ cargo xtask lines                lines of Rust per crate; fails where a file is 
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
 cargo xtask tch -- ARGS          any simseg command, built with libtorch
 cargo xtask carry DIR            programs and a script for a machine with a GPU but without Rust
-cargo xtask bench-peers          inference on this CPU beside PyTorch and onnxruntime → benches/results/<cpu>.md; options go to
-                                 benches/peers/cpu.py ([--only ROW] [--turns N] …; with any, nothing is written but --out)
+cargo xtask bench-peers          this CPU beside PyTorch, onnxruntime and pydensecrf → benches/results/<cpu>.md; options go to
+                                 benches/peers/cpu.py ([--quick] [--only ROW] [--turns N] …; with any, nothing is written but --out)
 cargo xtask growth               how time and memory of the cpu backend grow → benches/results/growth-<cpu>.csv and .svg;
                                  [--quick] [--turns N] [--only AXIS]: target/growth.csv and .svg
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo

@@ -5,8 +5,11 @@ use crate::{cargo, finish, root};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// The peers, and what exports a model from one to the other.
-const PACKAGES: [&str; 4] = ["torch==2.11.0", "onnx", "onnxscript", "onnxruntime"];
+/// The peers, what exports a model from one to the other, and pictures.
+const PACKAGES: [&str; 6] = ["torch==2.11.0", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow"];
+
+/// What only the CRF's row needs; the first is built by a C++ compiler where there is no wheel.
+const FOR_CRF: [&str; 3] = ["pydensecrf2", "scikit-image", "safetensors"];
 
 /// Builds the benchmarks and `simseg`.
 fn built() -> bool {
@@ -54,7 +57,7 @@ pub fn bench(options: &[&str]) -> ExitCode {
 fn environment(place: &Path) -> Result<PathBuf, String> {
     let python = place.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let done = place.join("installed");
-    let wanted = PACKAGES.join(" ");
+    let wanted = [&PACKAGES[..], &FOR_CRF].concat().join(" ");
     if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
@@ -67,9 +70,14 @@ fn environment(place: &Path) -> Result<PathBuf, String> {
         return Err("`python3 -m venv` does not run here".into());
     }
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let status = Command::new(&python).args(pip).args(PACKAGES).status().map_err(|error| error.to_string())?;
-    if !status.success() {
-        return Err(format!("pip could not install {wanted} ({status})"));
+    let install = |packages: &[&str]| {
+        let status = Command::new(&python).args(pip).args(packages).status().map_err(|error| error.to_string())?;
+        let failed = || format!("pip could not install {} ({status})", packages.join(" "));
+        if status.success() { Ok(()) } else { Err(failed()) }
+    };
+    install(&PACKAGES)?;
+    if let Err(why) = install(&FOR_CRF) {
+        eprintln!("xtask: peers: {why}: without the CRF's row");
     }
     std::fs::write(&done, wanted).map_err(|error| format!("{}: {error}", done.display()))?;
     Ok(python)
