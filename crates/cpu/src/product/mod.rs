@@ -174,7 +174,7 @@ impl<'a, A: Scalar> Product<'a, A> {
         let each = copies.len() / m.div_ceil(rows);
         for (a, copy) in self.a.axis_chunks_iter(Axis(0), rows).zip(copies.chunks_exact_mut(each)) {
             for (p, copy) in (0..k).step_by(chain).zip(copy.chunks_mut(each / k * chain)) {
-                pieces.push((a.clone().slice_move(s![.., p..k.min(p + chain)]), copy));
+                pieces.push((a.slice_move(s![.., p..k.min(p + chain)]), copy));
             }
         }
         pieces.into_par_iter().for_each(|(a, copy)| pack_tiles(self.kernel, &a, copy));

@@ -261,7 +261,7 @@ impl World {
                 let centre = [(x as f64 + 0.5) / size as f64, (y as f64 + 0.5) / size as f64];
                 let mut colour = background.colour(centre, 1.0 / size as f64);
                 for brush in &brushes {
-                    let Some((painted, covered)) = brush.sample([x, y], centre) else { continue };
+                    let Some((painted, covered)) = brush.sample([x, y]) else { continue };
                     for (value, paint) in colour.iter_mut().zip(painted) {
                         *value = *value * (1.0 - covered) + paint * covered;
                     }
@@ -294,10 +294,10 @@ impl Brush {
         Self { object: *object, tint, size: size as f64, turn: object.turn.sin_cos(), reach }
     }
 
-    /// The object's mean colour within a pixel, whose centre is given in shares of the image's side, and the share of the pixel that it
-    /// covers; `None` far from it.
-    fn sample(&self, [x, y]: [usize; 2], centre: [f64; 2]) -> Option<(Colour, f64)> {
+    /// The object's mean colour within a pixel, and the share of the pixel that it covers; `None` beside it.
+    fn sample(&self, [x, y]: [usize; 2]) -> Option<(Colour, f64)> {
         let Self { object, size, turn: (sin, cos), .. } = *self;
+        let centre = [(x as f64 + 0.5) / size, (y as f64 + 0.5) / size];
         if (0..2).any(|axis| (centre[axis] - object.centre[axis]).abs() > self.reach) {
             return None;
         }
@@ -360,10 +360,11 @@ mod tests {
         for index in 0..20 {
             let scene = world.scene(index);
             for object in &scene.objects {
+                let brush = Brush::new(object, [1.0; 3], scene.size);
                 let (mut inside, mut outside) = (0, 0);
                 for p in (0..scene.labels.len()).filter(|&p| scene.labels[p] == object.class) {
                     let place = [p % scene.size, p / scene.size];
-                    let covered = sample(object, [1.0; 3], place, scene.size).1;
+                    let covered = brush.sample(place).map_or(0.0, |(_, covered)| covered);
                     *(if covered >= 0.5 { &mut inside } else { &mut outside }) += 1;
                 }
                 assert!(outside == 0 && inside > 60, "scene {index}, class {}: {inside}, {outside}", object.class);

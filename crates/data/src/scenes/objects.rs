@@ -263,11 +263,11 @@ mod tests {
     #[test]
     fn no_shape_reaches_beyond_its_square() {
         let steps = || (-200..=200).map(|i| f64::from(i) / 100.0);
-        for class in 0..NAMES.len() {
+        for (class, name) in NAMES.into_iter().enumerate() {
             let covers = |p: Point| shape(class, p, |parts| shade(parts, p, [0.0; 3]).is_some());
             let reached = steps().flat_map(|x| steps().map(move |y| [x, y])).filter(|&p| covers(p));
             let farthest = reached.flatten().map(f64::abs).fold(0.0, f64::max);
-            assert!((0.85..REACH).contains(&farthest), "{}: {farthest}", NAMES[class]);
+            assert!((0.85..REACH).contains(&farthest), "{name}: {farthest}");
         }
     }
 }
