@@ -6,6 +6,7 @@
 
 use crate::product;
 use crate::scalar::Scalar;
+use crate::simd::simd;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use crate::walk::{GRAIN, sum_row};
@@ -181,10 +182,12 @@ pub(crate) fn columns<A: Scalar>(x: &[A], width: usize, out: &mut [A]) {
     add_rows(&partial, width, out);
 }
 
-/// `out = Σ rows`, in order.
-fn add_rows<A: Scalar>(x: &[A], width: usize, out: &mut [A]) {
-    out.fill(A::default());
-    for row in x.chunks(width) {
-        out.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+simd! {
+    /// `out = Σ rows`, in order.
+    fn add_rows<A: Scalar>(x: &[A], width: usize, out: &mut [A]) {
+        out.fill(A::default());
+        for row in x.chunks(width) {
+            out.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+        }
     }
 }

@@ -22,6 +22,41 @@ simd! {
     }
 }
 
+simd! {
+    /// `y = (x − μ)·scale ⊙ w + b`
+    fn shape_row<A: Scalar>(x: &[A], moments: (A, A), weight: &[A], bias: &[A], y: &mut [A]) {
+        let (mean, inverse) = moments;
+        for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+            *y = (x - mean) * inverse * w + b;
+        }
+    }
+}
+
+simd! {
+    /// Into `rows`: `n = (x − μ)·scale` and `h = g ⊙ w`; into `sums`: `dw += g ⊙ n` and `db += g`.
+    fn gather_row<A: Scalar>(x: &[A], moments: (A, A), g: &[A], weight: &[A], rows: [&mut [A]; 2], sums: [&mut [A]; 2]) {
+        let ((mean, inverse), [normal, h], [dw, db], d) = (moments, rows, sums, x.len());
+        let (g, weight, normal, h, dw, db) =
+            (&g[..d], &weight[..d], &mut normal[..d], &mut h[..d], &mut dw[..d], &mut db[..d]);
+        for i in 0..d {
+            normal[i] = (x[i] - mean) * inverse;
+            h[i] = g[i] * weight[i];
+            dw[i] += g[i] * normal[i];
+            db[i] += g[i];
+        }
+    }
+}
+
+simd! {
+    /// `dx = (h − mean(h) − n·mean(h ⊙ n))·scale`, both means given.
+    fn spread_row<A: Scalar>(h: &[A], normal: &[A], means: [A; 2], inverse: A, dx: &mut [A]) {
+        let [mean_h, along] = means;
+        for ((dx, &h), &n) in dx.iter_mut().zip(h).zip(normal) {
+            *dx = (h - mean_h - n * along) * inverse;
+        }
+    }
+}
+
 /// Mean and `1/√(σ² + ε)` of a row. Two passes: the one-pass formula loses the variance of rows far from zero.
 fn moments<A: Scalar>(row: &[A], eps: A) -> (A, A) {
     let scale = A::lit(1.0 / row.len() as f64);
@@ -46,10 +81,7 @@ pub(crate) fn forward<A: Scalar>(
         each_block(out, d, |start, out| {
             let x = &x.values()[start..start + out.len()];
             for (y, x) in out.chunks_mut(d).zip(x.chunks(d)) {
-                let (mean, inverse) = moments(x, eps);
-                for (((y, &x), &w), &b) in y.iter_mut().zip(x).zip(weight.values()).zip(bias.values()) {
-                    *y = (x - mean) * inverse * w + b;
-                }
+                shape_row(x, moments(x, eps), weight.values(), bias.values(), y);
             }
         });
     }))
@@ -79,22 +111,10 @@ pub(crate) fn backward<A: Scalar>(
             let mut h = vec![A::default(); d];
             let mut normal = vec![A::default(); d];
             for ((out, x), g) in out.chunks_mut(d).zip(x.chunks(d)).zip(g.chunks(d)) {
-                let (mean, inverse) = moments(x, eps);
-                for (n, &x) in normal.iter_mut().zip(x) {
-                    *n = (x - mean) * inverse;
-                }
-                for ((((h, &g), &w), &n), (dw, db)) in
-                    h.iter_mut().zip(g).zip(weight.values()).zip(&normal).zip(dw.iter_mut().zip(db.iter_mut()))
-                {
-                    *h = g * w;
-                    *dw += g * n;
-                    *db += g;
-                }
-                let mean_h = sum_row(&h) * scale;
-                let along = super::softmax::dot_row(&h, &normal) * scale;
-                for ((out, &h), &n) in out.iter_mut().zip(&h).zip(&normal) {
-                    *out = (h - mean_h - n * along) * inverse;
-                }
+                let moments = moments(x, eps);
+                gather_row(x, moments, g, weight.values(), [&mut normal, &mut h], [&mut *dw, &mut *db]);
+                let means = [sum_row(&h) * scale, super::softmax::dot_row(&h, &normal) * scale];
+                spread_row(&h, &normal, means, moments.1, out);
             }
         });
     });

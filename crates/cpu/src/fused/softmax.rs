@@ -32,18 +32,30 @@ simd! {
     }
 }
 
+simd! {
+    /// `row = row · factor`
+    fn scale_row<A: Scalar>(row: &mut [A], factor: A) {
+        row.iter_mut().for_each(|x| *x = *x * factor);
+    }
+}
+
 /// `row = softmax(row)` in place.
 pub(crate) fn row<A: Scalar>(row: &mut [A]) {
     let max = max_row(row);
     exp_row(row, max);
-    let factor = A::lit(1.0) / sum_row(row);
-    row.iter_mut().for_each(|x| *x = *x * factor);
+    scale_row(row, A::lit(1.0) / sum_row(row));
+}
+
+simd! {
+    /// `g = y ⊙ (g − dot)`
+    fn centre_row<A: Scalar>(y: &[A], g: &mut [A], dot: A) {
+        g.iter_mut().zip(y).for_each(|(g, &y)| *g = y * (*g - dot));
+    }
 }
 
 /// `g = y ⊙ (g − Σ y⊙g)` in place.
 pub(crate) fn row_grad<A: Scalar>(y: &[A], g: &mut [A]) {
-    let dot = dot_row(y, g);
-    g.iter_mut().zip(y).for_each(|(g, &y)| *g = y * (*g - dot));
+    centre_row(y, g, dot_row(y, g));
 }
 
 simd! {

@@ -155,6 +155,14 @@ pub(super) fn pack_tiles<A: Scalar>(kernel: &Kernel<A>, a: &ArrayView2<A>, copy:
 /// `copy[p·ld + i] = x[i, p]` for `i < rows`; what lies beyond them in a line of `ld` is values of further rows of `x`, or 0.
 fn pack<A: Scalar>(kernel: &Kernel<A>, x: &ArrayView2<A>, rows: usize, ld: usize, copy: &mut [A]) {
     let steps = x.ncols();
+    if x.strides()[0] == 1 && x.nrows() >= ld {
+        match ld {
+            8 => return lines::<A, 8>(x, copy),
+            16 => return lines::<A, 16>(x, copy),
+            32 => return lines::<A, 32>(x, copy),
+            _ => {}
+        }
+    }
     if rows < ld {
         copy.fill(A::default());
     }
@@ -187,6 +195,15 @@ fn pack<A: Scalar>(kernel: &Kernel<A>, x: &ArrayView2<A>, rows: usize, ld: usize
                 }
             }
         }
+    }
+}
+
+/// Copies the first `N` rows of `x`, whose columns are contiguous. A length that the compiler knows is a few registers, where a call of
+/// `memcpy` takes longer than what it copies.
+fn lines<A: Scalar, const N: usize>(x: &ArrayView2<A>, copy: &mut [A]) {
+    for (line, x) in copy.as_chunks_mut::<N>().0.iter_mut().zip(x.columns()) {
+        let x = x.to_slice().and_then(|x| x.first_chunk::<N>());
+        *line = *x.expect("columns of at least N values side by side");
     }
 }
 
