@@ -43,7 +43,7 @@ def segment(folder, pictures, threads, options=CACHED, before=()):
     """Seconds of `simseg segment` for so many pictures."""
     images = sorted((folder / "images").iterdir())[:pictures]
     command = [*before, SIMSEG, "segment", "--threads", threads, *options, "--model", "model", "--classes", "classes.txt",
-               "--timings", "timings.json", "--out", "out", *images]
+               "--out", "out", *images]
     return checked(command, folder)
 
 
@@ -55,7 +55,7 @@ def evaluate(folder, threads):
 
 def start(folder, threads, encoder):
     """Seconds of the program for one picture that are neither the encoder's (as it takes when warm) nor the refinement's."""
-    whole = segment(folder, 1, threads)
+    whole = segment(folder, 1, threads, [*CACHED, "--timings", "timings.json"])
     return whole - encoder - json.loads((folder / "timings.json").read_text())["refine"]
 
 

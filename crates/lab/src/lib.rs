@@ -5,6 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`failure`] | how a command ends |
+//! | [`mod@ahead`] | the next item beside the work on this one |
 //! | [`output`] | what is said, and where files may go |
 //! | [`progress`] | bars and lines for people |
 //! | [`statistics`] | how sure a figure is |
@@ -23,6 +24,7 @@
 //! Each module uses those above it and none below.
 
 pub mod failure;
+pub mod ahead;
 pub mod output;
 pub mod progress;
 pub mod statistics;

@@ -1,14 +1,15 @@
 //! `simseg segment`: label maps for your own images and words.
 
 use super::shared::{ClassArgs, ExifArg, ModelArgs};
+use crate::ahead::ahead;
 use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
-use simseg::{Extension, Model, Picture};
+use simseg::{Extension, Model, Picture, Words};
 use simseg_data::{atomic, checkpoint};
 use simseg_segment::ImageFeatures;
-use simseg_tensor::{Ops, Tap, Tensor};
+use simseg_tensor::{NoTap, Ops, Tap, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -37,7 +38,8 @@ pub struct Options {
     /// Write every intermediate tensor.
     #[arg(long, value_name = "FILE.safetensors")]
     pub trace: Option<PathBuf>,
-    /// Write the seconds per stage.
+    /// Write the seconds per stage. With this or a trace a picture is done before the next one begins; without, the next goes through
+    /// the encoder while this one is refined and saved.
     #[arg(long, value_name = "FILE.json")]
     pub timings: Option<PathBuf>,
     /// What computes.
@@ -65,36 +67,18 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
     if trace.on {
         trace.see("text/classes", &words.bank.embeddings)?;
     }
-    let mut failed = vec![];
-    for image in images {
-        trace.prefix = if images.len() > 1 { format!("{}/", stem(image)) } else { String::new() };
-        let (picture, features) = match encoded(image, options, &model, &mut clock, &mut trace) {
-            Ok(encoded) => encoded,
-            // One bad image does not end a batch.
-            Err(Failure::Input(why)) if images.len() > 1 => {
-                output::note!("simseg: {why}");
-                failed.push(image);
-                continue;
-            }
-            Err(failure) => return Err(failure),
-        };
-        let found = clock.time("refine", || model.segment_features(&picture, &features, &words, &mut trace))?;
-        clock.time("save", || -> Outcome {
-            let [labels, overlay] = outputs_of(&options.out, image);
-            found.labels.save(&labels)?;
-            Ok(picture.overlay(&found.labels).save(&overlay)?)
-        })?;
-        let said = found.found.iter().map(|class| {
-            format!("{} (score {:.3}, {:.0}% of the pixels)", class.name, class.score, 100.0 * class.share)
-        });
-        let said: Vec<String> = said.collect();
-        let said = if said.is_empty() {
-            (if words.list.has_background() { "background only" } else { "none of the classes" }).to_owned()
-        } else {
-            said.join(", ")
-        };
-        crate::output::say!("{}: {said}", image.display());
+    let mut last =
+        LastStages { options, count: images.len(), model: &model, words: &words, clock, trace, failed: vec![] };
+    if options.trace.is_some() || options.timings.is_some() {
+        for image in images {
+            let encoded = last.encoded(image);
+            last.finish(image, encoded)?;
+        }
+    } else {
+        let encoded = images.iter().map(|image| (image, encoded(image, options, &model, &mut NoTap)));
+        ahead(encoded, |(image, encoded)| last.finish(image, encoded))?;
     }
+    let LastStages { mut clock, trace, failed, .. } = last;
     crate::output::say!("→ {}", options.out.display());
     if let Some(path) = &options.trace {
         checkpoint::write_stored(path, &trace.tensors, &[])?;
@@ -119,13 +103,64 @@ fn encoded<T: Tensor>(
     image: &Path,
     options: &Options,
     model: &Model<T>,
-    clock: &mut Clock,
-    trace: &mut Trace,
+    tap: &mut dyn Tap<T>,
 ) -> Outcome<(Picture, ImageFeatures<T>)> {
     let picture = Picture::load_with(image, options.exif.into())?;
-    let features = clock.time("image", || model.features(std::slice::from_ref(&picture), trace));
+    let features = model.features(std::slice::from_ref(&picture), tap);
     let features = features.map_err(|error| Failure::from(error).within(format!("{}: ", image.display())))?;
     Ok((picture, features.into_iter().next().ok_or_else(|| Failure::file(image, "no features"))?))
+}
+
+/// What happens to a picture after the encoder.
+struct LastStages<'a, T: Tensor> {
+    options: &'a Options,
+    count: usize,
+    model: &'a Model<T>,
+    words: &'a Words<T>,
+    clock: Clock,
+    trace: Trace,
+    failed: Vec<&'a PathBuf>,
+}
+
+impl<'a, T: Tensor> LastStages<'a, T> {
+    /// The stages before, traced and timed.
+    fn encoded(&mut self, image: &Path) -> Outcome<(Picture, ImageFeatures<T>)> {
+        let Self { options, count, model, clock, trace, .. } = self;
+        trace.prefix = if *count > 1 { format!("{}/", stem(image)) } else { String::new() };
+        clock.time("image", || encoded(image, options, model, trace))
+    }
+
+    /// Refines and saves; a picture that could not be read is noted if there are others.
+    fn finish(&mut self, image: &'a PathBuf, encoded: Outcome<(Picture, ImageFeatures<T>)>) -> Outcome {
+        let Self { options, count, model, words, clock, trace, failed } = self;
+        let (picture, features) = match encoded {
+            Ok(encoded) => encoded,
+            // One bad image does not end a batch.
+            Err(Failure::Input(why)) if *count > 1 => {
+                output::note!("simseg: {why}");
+                failed.push(image);
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let found = clock.time("refine", || model.segment_features(&picture, &features, words, trace))?;
+        clock.time("save", || -> Outcome {
+            let [labels, overlay] = outputs_of(&options.out, image);
+            found.labels.save(&labels)?;
+            Ok(picture.overlay(&found.labels).save(&overlay)?)
+        })?;
+        let said = found.found.iter().map(|class| {
+            format!("{} (score {:.3}, {:.0}% of the pixels)", class.name, class.score, 100.0 * class.share)
+        });
+        let said: Vec<String> = said.collect();
+        let said = if said.is_empty() {
+            (if words.list.has_background() { "background only" } else { "none of the classes" }).to_owned()
+        } else {
+            said.join(", ")
+        };
+        crate::output::say!("{}: {said}", image.display());
+        Ok(())
+    }
 }
 
 /// The images that are named, and those of the folders that are.
