@@ -32,6 +32,7 @@ impl<D: Differentiable> Training<D> {
             network: registry.model.network(&model.choice())?,
             aligner: registry.model.aligners.build(aligner)?,
             loss: registry.model.losses.build(&Choice::default())?,
+            parts: 1,
         };
         let trained = vec![true; parameters.len()];
         let state = State::new(parameters, trained, AdamWConfig::default())?;

@@ -69,6 +69,9 @@ impl EncoderConfig for BertConfig {
 }
 
 impl TextFacts for BertConfig {
+    fn padded_embeddings(&self, prefix: &str) -> Option<String> {
+        Some(format!("{prefix}.embeddings.word_embeddings.weight"))
+    }
     fn vocabulary(&self) -> usize {
         self.vocabulary
     }

@@ -93,6 +93,9 @@ impl<I: ImageFacts, X: TextFacts> Architecture for DualConfig<I, X> {
     fn projection(&self) -> usize {
         self.projection
     }
+    fn padded_embeddings(&self) -> Option<String> {
+        self.text.padded_embeddings(TEXT)
+    }
 
     fn side(&self, parameter: &str) -> Option<Side> {
         match parameter {

@@ -83,6 +83,12 @@ pub trait TextFacts: EncoderConfig {
     fn vocabulary(&self) -> usize;
     /// Longest sentence, in tokens.
     fn positions(&self) -> usize;
+    /// The table of word embeddings in which padding has a row that is not learned, if it has one: `padding_idx` of PyTorch's
+    /// `Embedding`.
+    fn padded_embeddings(&self, prefix: &str) -> Option<String> {
+        let _ = prefix;
+        None
+    }
 }
 
 /// A box is what it holds, so that networks can be written once for known and for registered encoders.
@@ -111,6 +117,9 @@ impl<C: ImageFacts + ?Sized> ImageFacts for Box<C> {
 }
 
 impl<C: TextFacts + ?Sized> TextFacts for Box<C> {
+    fn padded_embeddings(&self, prefix: &str) -> Option<String> {
+        (**self).padded_embeddings(prefix)
+    }
     fn vocabulary(&self) -> usize {
         (**self).vocabulary()
     }

@@ -45,6 +45,11 @@ pub trait Architecture: Debug + Send + Sync {
     fn projection(&self) -> usize;
     /// The side that a parameter belongs to, projections included; the temperature belongs to none.
     fn side(&self, parameter: &str) -> Option<Side>;
+    /// The table of word embeddings in which padding has a row that is not learned, if it has one: `padding_idx` of PyTorch's
+    /// `Embedding`. It matters where padding competes with words in pooling: everywhere else no gradient reaches it anyway.
+    fn padded_embeddings(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A network before it has weights, for one backend.

@@ -20,6 +20,8 @@ pub struct TokenBatch {
     pub lengths: Vec<usize>,
     /// `n`
     pub width: usize,
+    /// The id that fills a sentence up.
+    pub pad: usize,
 }
 
 impl TokenBatch {
@@ -39,7 +41,26 @@ impl TokenBatch {
             ids.extend(sentence.as_ref().iter().map(|&id| id as usize));
             ids.resize(end, pad as usize);
         }
-        Ok(Self { ids, lengths, width })
+        Ok(Self { ids, lengths, width, pad: pad as usize })
+    }
+
+    /// `len` sentences from `start` on, padded as they are here.
+    ///
+    /// # Errors
+    /// If there are not as many, or `len` is 0.
+    pub fn slice(&self, start: usize, len: usize) -> Result<Self> {
+        match start.checked_add(len).filter(|&end| len > 0 && end <= self.len()) {
+            Some(end) => Ok(Self {
+                ids: self.ids[start * self.width..end * self.width].to_vec(),
+                lengths: self.lengths[start..end].to_vec(),
+                width: self.width,
+                pad: self.pad,
+            }),
+            None => {
+                let expected = format!("at least one sentence, within the {}, found {len} from {start} on", self.len());
+                Err(Error::setting("captions", expected))
+            }
+        }
     }
 
     /// Sentences in the batch.

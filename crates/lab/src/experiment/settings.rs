@@ -47,6 +47,10 @@ pub struct Settings {
 pub struct Training {
     /// Pairs per step.
     pub batch: usize,
+    /// Sub-batches that the networks go through one after another: the loss is that of the whole batch, activations take the memory of
+    /// one part, the forward pass is done twice.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub parts: usize,
     /// Optimiser steps.
     pub steps: u64,
     /// Steps between checkpoints.
@@ -91,6 +95,15 @@ pub struct Towers {
     /// Of the text tower, with its words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<PathBuf>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_one(parts: &usize) -> bool {
+    *parts == 1
 }
 
 fn hundred() -> u64 {
@@ -191,6 +204,14 @@ impl Settings {
                 "training.batch",
                 format!("at least 2: a caption is contrasted with others, found {}", training.batch),
             );
+        }
+        if training.parts == 0 || !training.batch.is_multiple_of(training.parts) {
+            let Training { parts, batch, .. } = training;
+            return bad("training.parts", format!("a divisor of training.batch = {batch}, found {parts}"));
+        }
+        if training.parts > 1 && !aligner.pools_suffice() {
+            let kind = &self.aligner.kind;
+            return bad("training.parts", format!("1: the aligner `{kind}` compares more than pooled vectors"));
         }
         if training.steps == 0 || training.checkpoint_every == 0 {
             return bad("training.steps, training.checkpoint_every", "at least 1".into());

@@ -7,12 +7,13 @@
 //!                 AdamW(∇loss)
 //! ```
 //!
-//! Reading order: this file (the step, then the loop around it), [`corpus`] (what it sees), [`vocabulary`], [`start`] (where it
+//! Reading order: this file (the step, then the loop around it), `parts` (a step on small memory), [`corpus`] (what it sees), [`vocabulary`], [`start`] (where it
 //! starts, what stays frozen), [`state`] (checkpoints), [`log`].
 
 pub mod corpus;
 pub mod vocabulary;
 pub mod start;
+mod parts;
 pub mod state;
 pub mod log;
 
@@ -37,6 +38,8 @@ pub struct Objective<T: Tensor> {
     pub aligner: Box<dyn AlignerConfig<T>>,
     /// How similarities become a loss.
     pub loss: Box<dyn LossConfig<T>>,
+    /// Sub-batches that the networks go through one after another.
+    pub parts: usize,
 }
 
 impl<T: Tensor> Objective<T> {
@@ -46,7 +49,8 @@ impl<T: Tensor> Objective<T> {
     /// If nobody knows a kind.
     pub fn new(settings: &Settings, registry: &Registry<T>) -> Outcome<Self> {
         let aligner = registry.model.aligners.build(&settings.aligner)?;
-        Ok(Self { network: settings.network(registry)?, aligner, loss: settings.loss(registry)? })
+        let (network, loss) = (settings.network(registry)?, settings.loss(registry)?);
+        Ok(Self { network, aligner, loss, parts: settings.training.parts })
     }
 
     /// The loss of a batch, a scalar, as a function of the parameters: pixels `[b, 3, h, w]` and `b` captions.
@@ -83,12 +87,8 @@ impl<D: Differentiable> Objective<D> {
     /// # Errors
     /// If shapes do not fit.
     pub fn step(&self, state: &mut State<D>, batch: (&D, &TokenBatch), rate: f64) -> Result<f64> {
-        let leaf = |(value, &trained): (&D, &bool)| if trained { value.leaf() } else { value.clone() };
-        let leaves: Vec<D> = state.parameters.values().iter().zip(&state.trained).map(leaf).collect();
-        let loss = self.loss(&state.parameters.with(leaves.clone())?, batch)?;
-        let wanted: Vec<&D> = state.trained_only(&leaves).collect();
-        let gradients = loss.grad(&wanted)?;
-        let values: Vec<D> = wanted.into_iter().map(Differentiable::detach).collect();
+        let values: Vec<D> = state.trained_only(state.parameters.values()).map(Differentiable::detach).collect();
+        let (loss, gradients) = self.gradients(state, &values, batch)?;
         let updated = self.stepped(state, &values, &gradients, rate)?;
         // Read last: reading waits for the device, and a GPU would idle while the rest of the step is asked for.
         let value = loss.item()?;
@@ -98,16 +98,40 @@ impl<D: Differentiable> Objective<D> {
         Ok(value)
     }
 
+    /// The loss of a batch, and its gradients for the parameters that are trained, whose `values` are given.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    pub fn gradients(&self, state: &State<D>, values: &[D], batch: (&D, &TokenBatch)) -> Result<(D, Vec<D>)> {
+        let (loss, mut gradients) = if self.parts > 1 {
+            parts::gradients(self, state, values, batch)?
+        } else {
+            let leaves: Vec<D> = values.iter().map(Differentiable::leaf).collect();
+            let loss = self.loss(&state.with_trained(&leaves)?, batch)?;
+            let gradients = loss.grad(&leaves.iter().collect::<Vec<_>>())?;
+            (loss, gradients)
+        };
+        self.spare_padding(state, batch.1, &mut gradients)?;
+        Ok((loss, gradients))
+    }
+
+    /// No gradient reaches the embedding of padding, as in PyTorch.
+    fn spare_padding(&self, state: &State<D>, captions: &TokenBatch, gradients: &mut [D]) -> Result<()> {
+        let Some(table) = self.network.padded_embeddings() else { return Ok(()) };
+        let mut names = state.parameters.iter().zip(&state.trained).filter(|(_, trained)| **trained);
+        let Some(index) = names.position(|((name, _), _)| name == table) else { return Ok(()) };
+        let [words, width] = gradients[index].dims()?;
+        let keep: Vec<f32> = (0..words).map(|word| if word == captions.pad { 0.0 } else { 1.0 }).collect();
+        let keep = D::from_host(&keep, &[words, 1], &gradients[index].device())?;
+        gradients[index] = gradients[index].mul(&keep.expand(&[words, width])?)?;
+        Ok(())
+    }
+
     /// The parameters after the optimiser's step, within their bounds: beyond them a temperature's gradient is 0, and it would
     /// never come back.
     fn stepped(&self, state: &mut State<D>, values: &[D], gradients: &[D], rate: f64) -> Result<Parameters<D>> {
-        let mut updated = state.optimiser.update(values, gradients, rate)?.into_iter();
-        let next = |(old, &trained): (&D, &bool)| match trained {
-            true => updated.next().unwrap_or_else(|| old.clone()),
-            false => old.clone(),
-        };
-        let next: Vec<D> = state.parameters.values().iter().zip(&state.trained).map(next).collect();
-        let stepped = state.parameters.with(next)?;
+        let updated = state.optimiser.update(values, gradients, rate)?;
+        let stepped = state.with_trained(&updated)?;
         let network = self.network.build(&stepped)?;
         let bounded = stepped.iter().zip(&state.trained).map(|((name, value), &trained)| match trained {
             true => Ok(network.bounded(name, value)?.unwrap_or_else(|| value.clone())),

@@ -51,6 +51,19 @@ impl<T: Tensor> State<T> {
         values.iter().zip(&self.trained).filter(|(_, trained)| **trained).map(|(value, _)| value)
     }
 
+    /// The parameters with these values for the trained ones, in their order.
+    ///
+    /// # Errors
+    /// If their shapes are others.
+    pub fn with_trained(&self, values: &[T]) -> simseg_tensor::Result<Parameters<T>> {
+        let mut values = values.iter();
+        let next = |(old, &trained): (&T, &bool)| match trained {
+            true => values.next().unwrap_or(old).clone(),
+            false => old.clone(),
+        };
+        self.parameters.with(self.parameters.values().iter().zip(&self.trained).map(next).collect())
+    }
+
     /// Writes the state; `settings` says what it belongs to.
     ///
     /// # Errors

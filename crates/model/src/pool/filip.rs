@@ -51,6 +51,10 @@ impl<T: Tensor> Aligner<T> for Filip {
 }
 
 impl<T: Tensor> AlignerConfig<T> for Filip {
+    fn pools_suffice(&self) -> bool {
+        false
+    }
+
     fn build(&self, _: Stage, _: &Parameters<T>) -> Result<Box<dyn Aligner<T>>> {
         Ok(Box::new(*self))
     }

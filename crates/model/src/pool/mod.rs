@@ -100,6 +100,12 @@ pub trait AlignerConfig<T: Tensor>: Send + Sync {
         Ok(())
     }
 
+    /// Whether the loss of a batch needs nothing but its pools, so that the networks may go through it in parts: false for an aligner with
+    /// [`Aligner::pairwise`] similarities or an [`Aligner::extra_loss`].
+    fn pools_suffice(&self) -> bool {
+        true
+    }
+
     /// Learned parameters, for tokens of `projection` channels. They are saved and optimised with the model, as `aligner.NAME`.
     fn parameters(&self, projection: usize) -> Vec<(String, Parameter)> {
         let _ = projection;

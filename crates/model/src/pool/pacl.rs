@@ -57,6 +57,10 @@ impl<T: Tensor> Aligner<T> for Pacl {
 }
 
 impl<T: Tensor> AlignerConfig<T> for Pacl {
+    fn pools_suffice(&self) -> bool {
+        false
+    }
+
     fn check(&self, _: Limits) -> Result<()> {
         match self.scale >= 0.0 && self.scale.is_finite() {
             true => Ok(()),

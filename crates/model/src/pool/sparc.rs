@@ -96,6 +96,10 @@ impl<T: Tensor> Aligner<T> for Sparc {
 }
 
 impl<T: Tensor> AlignerConfig<T> for Sparc {
+    fn pools_suffice(&self) -> bool {
+        false
+    }
+
     fn check(&self, _: Limits) -> Result<()> {
         if !(self.coefficient >= 0.0 && self.coefficient.is_finite()) {
             let found = self.coefficient;
