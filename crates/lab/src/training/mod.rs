@@ -87,7 +87,7 @@ impl<D: Differentiable> Objective<D> {
         let leaves: Vec<D> = state.parameters.values().iter().zip(&state.trained).map(leaf).collect();
         let loss = self.loss(&state.parameters.with(leaves.clone())?, batch)?;
         let wanted: Vec<&D> = state.trained_only(&leaves).collect();
-        let gradients = loss.grad(&wanted)?;
+        let (loss, gradients) = loss.backward(&wanted)?;
         let values: Vec<D> = wanted.into_iter().map(Differentiable::detach).collect();
         let updated = self.stepped(state, &values, &gradients, rate)?;
         // Read last: reading waits for the device, and a GPU would idle while the rest of the step is asked for.
