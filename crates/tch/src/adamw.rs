@@ -1,6 +1,6 @@
 //! A step of AdamW in one pass over memory.
 //!
-//! Each of libtorch's kernels reads and writes whole tensors, and a step is ten of them; PyTorch's fused kernel, which reads four tensors and
+//! Each of libtorch's kernels reads and writes whole tensors, and a step is eight of them; PyTorch's fused kernel, which reads four tensors and
 //! writes three, is not bound by `tch`. On the CPU the formula is therefore a loop of our own over libtorch's memory, in equal shares on
 //! libtorch's number of threads. The means are written over where they lie if nobody else holds them: fresh memory costs a page fault
 //! every 4 KiB. On a GPU it is kernels: `β·a + (1−β)·b` is `lerp`; the rate goes into the denominator, so that the step itself is one
