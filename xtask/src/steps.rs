@@ -55,7 +55,7 @@ const STEPS: [Step; 8] = [
     // What has nothing to do with the backend has passed above.
     Step::with_libtorch("libtorch test", &[
         "test", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--features", LIBTORCH,
-        "--test", "errors", "--test", "tch", "--test", "parity", "--test", "conformance", "--test", "programs",
+        "--test", "errors", "--test", "optimiser", "--test", "tch", "--test", "parity", "--test", "conformance", "--test", "programs",
         "--test", "networks", "--test", "segmenters", "--test", "faults", "--test", "outside", "--test", "model",
         "--no-fail-fast",
     ]),

@@ -301,7 +301,7 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
     ) -> Result<(Self, Self, Self)> {
         fused::attention::backward(self, keys, values, how, grad)
     }
-    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
-        fused::adamw::step(self, grad, m, v, step)
+    fn adamw(&self, grad: &Self, m: Self, v: Self, step: AdamWStep) -> Result<[Self; 3]> {
+        fused::adamw::step(self, grad, &m, &v, step)
     }
 }

@@ -50,7 +50,7 @@ pub fn accumulate<D: Differentiable>(
     let leaves: Vec<D> = constants.iter().map(Differentiable::leaf).collect();
     let value = loss(&leaves, &images, &captions)?;
     let wanted: Vec<&D> = [&images, &captions].into_iter().chain(&leaves).collect();
-    let mut gradients = value.grad(&wanted)?;
+    let (value, mut gradients) = value.backward(&wanted)?;
     let direct = gradients.split_off(2); // what reaches parameters past the embeddings: the temperature
     let mut total = direct;
 
@@ -63,10 +63,10 @@ pub fn accumulate<D: Differentiable>(
             surrogate = surrogate.add(&e.mul(&g.slice(0, start, len)?)?.sum_all()?)?;
         }
         let wanted: Vec<&D> = leaves.iter().collect();
-        for (sum, g) in total.iter_mut().zip(surrogate.grad(&wanted)?) {
+        for (sum, g) in total.iter_mut().zip(surrogate.backward(&wanted)?.1) {
             *sum = sum.add(&g)?;
         }
         start += len;
     }
-    Ok((value.detach(), total))
+    Ok((value, total))
 }

@@ -56,7 +56,8 @@ impl<T: Tensor> AdamW<T> {
     /// New parameters after one step with learning rate `rate`. All tensors are constants (detached).
     ///
     /// # Errors
-    /// If shapes do not fit the ones this was made with.
+    /// If shapes do not fit the ones this was made with. Where the numbers of tensors fit and an error comes all the same, means are lost
+    /// and the optimiser refuses further steps.
     pub fn update(&mut self, parameters: &[T], gradients: &[T], rate: f64) -> Result<Vec<T>> {
         let AdamWConfig { beta1, beta2, eps, weight_decay, decay_all, clip_norm } = self.config;
         if [parameters.len(), gradients.len()] != [self.m.len(); 2] {
@@ -73,14 +74,17 @@ impl<T: Tensor> AdamW<T> {
         let shorten = if clip_norm > 0.0 { (clip_norm / (norm(gradients)? + 1e-6)).min(1.0) } else { 1.0 };
         let (rate_m, root) = (rate / (1.0 - beta1.powi(t)), 1.0 / (1.0 - beta2.powi(t)).sqrt());
         let mut updated = Vec::with_capacity(parameters.len());
-        for ((p, g), (m, v)) in parameters.iter().zip(gradients).zip(self.m.iter_mut().zip(&mut self.v)) {
+        // Taken, not cloned: a backend writes over means that nobody else holds.
+        let means = std::mem::take(&mut self.m).into_iter().zip(std::mem::take(&mut self.v));
+        for ((p, g), (m, v)) in parameters.iter().zip(gradients).zip(means) {
             let g = if shorten < 1.0 { g.scale(shorten)? } else { g.clone() };
             let decays = decay_all || p.rank() >= 2;
             let keep = if decays { 1.0 - rate * weight_decay } else { 1.0 };
-            let (after, step);
-            step = AdamWStep { beta1, beta2, eps, keep, rate: rate_m, root };
-            [after, *m, *v] = p.adamw(&g, m, v, step)?;
+            let step = AdamWStep { beta1, beta2, eps, keep, rate: rate_m, root };
+            let [after, m, v] = p.adamw(&g, m, v, step)?;
             updated.push(after);
+            self.m.push(m);
+            self.v.push(v);
         }
         Ok(updated)
     }

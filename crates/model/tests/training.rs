@@ -130,6 +130,15 @@ fn a_gradient_list_of_another_length_is_an_error() {
 }
 
 #[test]
+fn an_optimiser_that_lost_means_to_an_error_takes_no_further_step() {
+    let p: Vec<Cpu> = vec![tensor(&[2.0], &[1]), tensor(&[2.0], &[1])];
+    let mut optimiser = AdamW::new(AdamWConfig::default(), &p).unwrap();
+    let misshapen = [p[0].clone(), tensor(&[1.0; 2], &[2])];
+    assert!(optimiser.update(&p, &misshapen, 0.1).is_err());
+    assert!(matches!(optimiser.update(&p, &p, 0.1), Err(Error::Shape { op: "AdamW", .. })));
+}
+
+#[test]
 fn a_temperature_past_its_bound_only_comes_back_when_held() {
     let slope = |tau: f64| {
         let tau = tensor::<D>(&[tau], &[]).leaf();

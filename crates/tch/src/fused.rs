@@ -6,7 +6,7 @@
 
 use crate::ours;
 use crate::tensor::{TchTensor, lengths};
-use simseg_tensor::{AdamWStep, Attention, Differentiable, Ops, PADDING, Result, Tensor, contract, hooks};
+use simseg_tensor::{Attention, Differentiable, Ops, PADDING, Result, Tensor, contract, hooks};
 
 fn width(op: &'static str, x: &TchTensor) -> Result<usize> {
     contract::last(op, x.shape())
@@ -170,30 +170,4 @@ pub(crate) fn attention_grad(
     let y = attention(&q, &k, &v, how)?;
     let [dq, dk, dv] = pull(&y, grad, [&q, &k, &v])?;
     Ok((dq, dk, dv))
-}
-
-/// A step of AdamW, `[p, m, v]`: eight kernels where the formula has fifteen. `β·a + (1−β)·b` is libtorch's `lerp`; the rate goes into
-/// the denominator, so that the step itself is one `addcdiv`. Temporaries are overwritten, tensors of others never are.
-pub(crate) fn adamw(
-    p: &TchTensor,
-    g: &TchTensor,
-    m: &TchTensor,
-    v: &TchTensor,
-    step: AdamWStep,
-) -> Result<[TchTensor; 3]> {
-    contract::adamw(p.shape(), [g.shape(), m.shape(), v.shape()])?;
-    let AdamWStep { beta1, beta2, eps, keep, rate, root } = step;
-    if rate == 0.0 {
-        return hooks::adamw(p, g, m, v, step); // nothing to divide by
-    }
-    let constant = |x: &TchTensor| x.wide().and_then(|x| ours(x.f_detach()));
-    let [p_old, g, m_old, v_old] = [constant(p)?, constant(g)?, constant(m)?, constant(v)?];
-    let means = || -> std::result::Result<_, tch::TchError> {
-        let m = m_old.f_lerp(&g, 1.0 - beta1)?;
-        let v = v_old.f_lerp(&g.f_square()?, 1.0 - beta2)?;
-        let denominator = v.f_sqrt()?.f_mul_scalar_(-root / rate)?.f_add_scalar_(-eps / rate)?;
-        let p = p_old.f_mul_scalar(keep)?.f_addcdiv_(&m, &denominator)?;
-        Ok([p, m, v])
-    };
-    Ok(ours(means())?.map(|x| TchTensor::new(x, p.device())))
 }

@@ -1,7 +1,7 @@
 //! The libtorch backend: every primitive and fused hook by libtorch's own kernels, gradients by its own autograd.
 //!
 //! Reading order: `device` (where and in which precision, CUDA loaded when asked for), `tensor` (the trait), then
-//! `elementwise`, `selection`, `fused` (one file per family), `autograd`.
+//! `elementwise`, `selection`, `fused` (one file per family), `adamw`, `autograd`.
 //!
 //! The crate is empty without the feature `libtorch`: `cargo test --workspace` then means the same on every machine, and
 //! one lock file, one set of profiles and one target directory serve the builds with and without it.
@@ -16,6 +16,7 @@ pub mod tensor;
 mod elementwise;
 mod selection;
 mod fused;
+mod adamw;
 pub mod autograd;
 
 pub use device::{Precision, TchDevice, device, set_threads};

@@ -2,18 +2,20 @@
 //! itself fails with (out of memory, a device that went away) is [`simseg_tensor::Error::Backend`].
 
 use crate::device::TchDevice;
-use crate::{elementwise, fused, ours, selection};
+use crate::{adamw, elementwise, fused, ours, selection};
 use simseg_tensor::{AdamWStep, Attention, Binary, Element, Result, Tensor, Unary, contract};
 use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tch::Kind;
 
 /// A handle that several threads may read.
 pub(crate) struct Handle(pub(crate) tch::Tensor);
 
 // SAFETY: reference counts, version counters and the graph of autograd are atomic or locked inside libtorch, which allows
-// concurrent reads of one tensor. Nothing in this crate writes to a tensor after it was made.
+// concurrent reads of one tensor. Nothing in this crate writes to a tensor after it was made but what
+// `TchTensor::into_own` gave out, whose caller has the only handle to it.
 unsafe impl Sync for Handle {}
 
 /// An n-dimensional array of libtorch.
@@ -24,6 +26,9 @@ struct Inner {
     handle: Handle,
     shape: Vec<usize>,
     device: TchDevice,
+    /// Whether anyone has had libtorch's handle: views of the values, and graphs that saved them, may exist then. Relaxed suffices: it is
+    /// read by whoever has taken the last `Arc`, which the dropping of every other one came before.
+    lent: AtomicBool,
 }
 
 /// Positions (64-bit, as libtorch wants them), on the device.
@@ -40,7 +45,36 @@ pub(crate) struct Positions {
 impl TchTensor {
     pub(crate) fn new(values: tch::Tensor, device: TchDevice) -> Self {
         let shape = values.size().into_iter().map(|len| len as usize).collect();
-        Self(Arc::new(Inner { handle: Handle(values), shape, device }))
+        Self(Arc::new(Inner { handle: Handle(values), shape, device, lent: AtomicBool::new(true) }))
+    }
+
+    /// Values whose memory nobody else has a handle to, nor `values` a history.
+    pub(crate) fn sole(values: tch::Tensor, device: TchDevice) -> Self {
+        let mut tensor = Self::new(values, device);
+        if let Some(inner) = Arc::get_mut(&mut tensor.0) {
+            *inner.lent.get_mut() = false;
+        }
+        tensor
+    }
+
+    /// Address of the first value in the device's memory; 0 if there is none. It says whether two tensors share memory, and is no way
+    /// to the values.
+    pub fn data_ptr(&self) -> usize {
+        self.0.handle.0.data_ptr() as usize
+    }
+
+    /// Contiguous values without history in memory of their own, which the caller may write to: the memory of this tensor if it is
+    /// [`Self::sole`], was never lent and has no clone, else a copy.
+    pub(crate) fn into_own(self) -> Result<tch::Tensor> {
+        let (kind, place) = (self.device().kind(), self.device().place());
+        let inner = match Arc::try_unwrap(self.0) {
+            Ok(inner) if !inner.lent.load(Ordering::Relaxed) => return Ok(inner.handle.0),
+            Ok(inner) => Arc::new(inner),
+            Err(shared) => shared,
+        };
+        let old = ours(inner.handle.0.f_detach())?;
+        let copy = tch::Tensor::f_empty(lengths(&inner.shape), (kind, place));
+        ours(copy.and_then(|mut copy| copy.f_copy_(&old).map(|()| copy)))
     }
 
     /// What an operation of libtorch gave, on the device of `self`.
@@ -50,6 +84,7 @@ impl TchTensor {
 
     /// libtorch's tensor, in whichever type it has.
     pub(crate) fn raw(&self) -> &tch::Tensor {
+        self.0.lent.store(true, Ordering::Relaxed);
         &self.0.handle.0
     }
 
@@ -279,7 +314,7 @@ impl Tensor for TchTensor {
     ) -> Result<(Self, Self, Self)> {
         fused::attention_grad(self, keys, values, how, grad)
     }
-    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
-        fused::adamw(self, grad, m, v, step)
+    fn adamw(&self, grad: &Self, m: Self, v: Self, step: AdamWStep) -> Result<[Self; 3]> {
+        adamw::step(self, grad, m, v, step)
     }
 }

@@ -281,7 +281,7 @@ impl<T: Tensor> Tensor for Autodiff<T> {
             |_: &T| Record::Attention(q.clone(), k.clone(), v.clone(), how.heads, key_bias.cloned(), how.causal);
         Ok(Self::record(value, [self, keys, values], record))
     }
-    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
-        Ok(self.value.adamw(&grad.value, &m.value, &v.value, step)?.map(Self::constant))
+    fn adamw(&self, grad: &Self, m: Self, v: Self, step: AdamWStep) -> Result<[Self; 3]> {
+        Ok(self.value.adamw(&grad.value, m.value, v.value, step)?.map(Self::constant))
     }
 }

@@ -280,9 +280,10 @@ pub trait Tensor: Clone + Debug + Send + Sync + Sized + 'static {
     }
 
     /// One step of AdamW: `self` = parameter, with its gradient and running means `m` and `v` → all three after the step, as
-    /// constants. No adjoint: nobody differentiates a step. See [`hooks::adamw`].
-    fn adamw(&self, grad: &Self, m: &Self, v: &Self, step: AdamWStep) -> Result<[Self; 3]> {
-        hooks::adamw(self, grad, m, v, step)
+    /// constants. The means are given up, so that a backend may write over their memory; a clone that the caller keeps never
+    /// changes. No adjoint: nobody differentiates a step. See [`hooks::adamw`].
+    fn adamw(&self, grad: &Self, m: Self, v: Self, step: AdamWStep) -> Result<[Self; 3]> {
+        hooks::adamw(self, grad, &m, &v, step)
     }
 }
 
@@ -300,4 +301,14 @@ pub trait Differentiable: Tensor {
     fn detach(&self) -> Self;
     /// `∂self/∂leaf` for every leaf; `self` holds one value. A leaf that `self` does not depend on gets zeros.
     fn grad(&self, leaves: &[&Self]) -> Result<Vec<Self>>;
+    /// `self` as a constant, and its [`Self::grad`]. The record is given up, so that a backend may free each layer's intermediate values
+    /// as soon as the backward pass is through with them. Asking for a gradient through the same record again, from a clone or from
+    /// another tensor computed on the way, may be an error.
+    ///
+    /// # Errors
+    /// If `self` does not hold one value, or the backend fails.
+    fn backward(self, leaves: &[&Self]) -> Result<(Self, Vec<Self>)> {
+        let gradients = self.grad(leaves)?;
+        Ok((self.detach(), gradients))
+    }
 }

@@ -151,6 +151,11 @@ macro_rules! differentiate_inside {
                 let leaves: Vec<&D> = leaves.iter().map(|leaf| &leaf.0).collect();
                 Ok(self.0.grad(&leaves)?.into_iter().map(Self).collect())
             }
+            fn backward(self, leaves: &[&Self]) -> simseg_tensor::Result<(Self, Vec<Self>)> {
+                let leaves: Vec<&D> = leaves.iter().map(|leaf| &leaf.0).collect();
+                let (value, gradients) = self.0.backward(&leaves)?;
+                Ok((Self(value), gradients.into_iter().map(Self).collect()))
+            }
         }
     };
 }

@@ -108,8 +108,7 @@ impl<D: Differentiable> Objective<D> {
         } else {
             let leaves: Vec<D> = values.iter().map(Differentiable::leaf).collect();
             let loss = self.loss(&state.with_trained(&leaves)?, batch)?;
-            let gradients = loss.grad(&leaves.iter().collect::<Vec<_>>())?;
-            (loss, gradients)
+            loss.backward(&leaves.iter().collect::<Vec<_>>())?
         };
         self.spare_padding(state, batch.1, &mut gradients)?;
         Ok((loss, gradients))
