@@ -6,10 +6,11 @@
 //! Times are the least of many repetitions, of the CPU and not of the clock: other programs may run beside it. That is why there
 //! has to be one thread only.
 
-use simseg_cpu::{CpuDevice, CpuTensor};
-use simseg_tensor::{Attention, Shared, Tensor, random};
+use simseg_benches::peak::{Burst, burst};
+use simseg_benches::tensors::{in_file, tensor};
+use simseg_cpu::CpuTensor;
+use simseg_tensor::{Attention, Tensor};
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Instant;
 
 type Cpu = CpuTensor<f32>;
@@ -29,28 +30,6 @@ const SHAPES: [[usize; 3]; 12] = [
     [8320, 96, 288],
     [8320, 384, 96],
 ];
-
-/// As if it were mapped, so that it is prepared once.
-struct File(Vec<f32>);
-impl AsRef<[f32]> for File {
-    fn as_ref(&self) -> &[f32] {
-        &self.0
-    }
-}
-impl Shared for File {
-    fn in_file(&self) -> bool {
-        true
-    }
-}
-
-fn values(count: usize) -> Vec<f32> {
-    let mut rng = random::stream(0, "bench", count as u64);
-    (0..count).map(|_| random::normal(&mut rng) as f32).collect()
-}
-
-fn tensor(shape: &[usize]) -> Cpu {
-    Cpu::from_host(&values(shape.iter().product()), shape, &CpuDevice).expect("as many values as the shape holds")
-}
 
 /// Seconds that this thread has computed. Giving way once makes Linux count up to now.
 fn thread_seconds() -> f64 {
@@ -78,44 +57,10 @@ fn least(work: impl Fn()) -> f64 {
     least
 }
 
-/// What a core can do at most: multiply-adds that wait for nothing, in GFLOP/s.
-#[cfg(target_arch = "x86_64")]
+/// What a core can do at most, in GFLOP/s.
 fn peak() -> f64 {
-    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
-    const TURNS: usize = 100_000;
-    const CHAINS: usize = 12;
-    #[target_feature(enable = "avx512f")]
-    fn avx512(x: f32) {
-        let (x, mut sums) = (_mm512_set1_ps(x), [_mm512_set1_ps(0.0); CHAINS]);
-        for _ in 0..TURNS {
-            sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(x, x, *sum));
-        }
-        black_box(sums);
-    }
-    #[target_feature(enable = "avx2,fma")]
-    fn avx2(x: f32) {
-        let (x, mut sums) = (_mm256_set1_ps(x), [_mm256_set1_ps(0.0); CHAINS]);
-        for _ in 0..TURNS {
-            sums.iter_mut().for_each(|sum| *sum = _mm256_fmadd_ps(x, x, *sum));
-        }
-        black_box(sums);
-    }
-    let rate = |lanes: usize, seconds: f64| (2 * CHAINS * lanes * TURNS) as f64 / seconds * 1e-9;
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the CPU has what the function asks for.
-        return rate(16, least(|| unsafe { avx512(black_box(1.0)) }));
-    }
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        // SAFETY: as above.
-        return rate(8, least(|| unsafe { avx2(black_box(1.0)) }));
-    }
-    f64::NAN
-}
-
-/// Only written for the CPUs that have kernels.
-#[cfg(not(target_arch = "x86_64"))]
-fn peak() -> f64 {
-    f64::NAN
+    let Burst { work, flops } = burst();
+    flops / least(work) * 1e-9
 }
 
 fn main() {
@@ -131,7 +76,7 @@ fn main() {
             let rate =
                 |weight: &Cpu| flops / least(|| drop(black_box(x.linear(weight, Some(&bias)).expect("fits")))) * 1e-9;
             let fresh = rate(&weight);
-            let file = Cpu::from_shared(Arc::new(File(values(n * k))), &[n, k], &CpuDevice).expect("fits");
+            let file = in_file(&[n, k]);
             println!("linear [{m}, {k}] × [{k}, {n}]: {fresh:.1} GFLOP/s, weight of a file {:.1}", rate(&file));
         }
         let qkv = tensor(&[1, 325, 2304]);

@@ -5,12 +5,12 @@
 //! depend on them. The clock starts after warm-up and stops when the device is done.
 
 use serde::Deserialize;
-use simseg::{Choice, Registry};
-use simseg_lab::training::Objective;
-use simseg_lab::training::state::State;
-use simseg_model::{AdamWConfig, Architecture, ModelConfig, NetworkConfig, TokenBatch};
+use simseg::Choice;
+use simseg_benches::Failure;
+use simseg_benches::training::{Training, pixels};
+use simseg_model::{Architecture, ModelConfig, NetworkConfig};
 use simseg_tch::{TchDevice, TchTensor, device, set_threads};
-use simseg_tensor::{NoTap, Tensor, random};
+use simseg_tensor::NoTap;
 use std::time::Instant;
 
 /// What to measure.
@@ -41,11 +41,9 @@ struct Settings {
 enum Work {
     /// `encode_image`: pixels on the device → projected tokens on the device.
     Inference,
-    /// What `simseg run` does in a step: both encoders, alignment, loss, gradients, AdamW, and reading the loss.
+    /// [`Training::step`]
     Training,
 }
-
-type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let Some(json) = std::env::args().nth(1) else { return Err("usage: throughput JSON".into()) };
@@ -53,41 +51,22 @@ fn main() -> Result<(), Failure> {
     // The GPU first: libtorch looks for it once.
     let device = device(&settings.device)?.with_precision(settings.precision.parse()?);
     set_threads(settings.threads);
-    let parameters = settings.model.layout()?.draw::<TchTensor>(0, &device)?;
-    let registry = Registry::<TchTensor>::built_in();
-    let (b, side) = (settings.batch, settings.model.image.image_size);
-    let mut rng = random::stream(0, "throughput", 0);
-    let pixels: Vec<f32> = (0..b * 3 * side * side).map(|_| random::normal(&mut rng) as f32).collect();
-    let pixels = TchTensor::from_host(&pixels, &[b, 3, side, side], &device)?;
+    let b = settings.batch;
     let seconds = match settings.work {
         Work::Inference => {
+            let parameters = settings.model.layout()?.draw::<TchTensor>(0, &device)?;
             let model = NetworkConfig::<TchTensor>::build(&settings.model, &parameters)?;
+            let pixels = pixels::<TchTensor>(b, settings.model.image.image_size, &device)?;
             time(&settings, device, || model.encode_image(&pixels, &mut NoTap).map(drop))?
         }
         Work::Training => {
-            let captions = captions(&settings)?;
-            let objective = Objective {
-                network: registry.model.network(&settings.model.choice())?,
-                aligner: registry.model.aligners.build(&settings.aligner)?,
-                loss: registry.model.losses.build(&Choice::default())?,
-            };
-            let trained = vec![true; parameters.len()];
-            let mut state = State::new(parameters, trained, AdamWConfig::default())?;
-            time(&settings, device, || objective.step(&mut state, (&pixels, &captions), 1e-4).map(drop))?
+            let sizes = (b, settings.words);
+            let mut training = Training::<TchTensor>::new(&settings.model, &settings.aligner, sizes, &device)?;
+            time(&settings, device, || training.step().map(drop))?
         }
     };
     println!("{{\"images_per_second\": {:.3}}}", (b * settings.steps) as f64 / seconds);
     Ok(())
-}
-
-/// Captions of 5 tokens up to `words`, as many of each length as of any other.
-fn captions(settings: &Settings) -> Result<TokenBatch, Failure> {
-    let shortest = settings.words.min(5);
-    let length = |i: usize| shortest + i % (settings.words - shortest + 1);
-    let word = |i: usize| (1 + i % settings.model.text.vocabulary.saturating_sub(1).max(1)) as u32;
-    let sentences: Vec<Vec<u32>> =
-        (0..settings.batch).map(|i| (0..length(i)).map(|j| word(7 * i + j)).collect()).collect();
-    Ok(TokenBatch::new(&sentences, 0, settings.words)?)
 }
 
 /// Seconds of the timed steps.

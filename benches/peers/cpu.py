@@ -1,18 +1,20 @@
-"""Inference on the CPU beside PyTorch and onnxruntime, in one run on this machine.
+"""This CPU beside PyTorch, onnxruntime and pydensecrf, in one run on this machine: inference, training, the whole program.
 
-    cargo xtask bench-peers                    # builds, installs what this needs into target/peers, writes benches/results/<cpu>.md
-    python benches/peers/cpu.py --quick        # two small rows, to see that it runs
+    cargo xtask bench-peers                 # builds, installs what this needs into target/peers, writes benches/results/<cpu>.md
+    cargo xtask bench-peers --quick         # small rows, to see that it runs
 
-Ours is `inference` (benches/inference.rs). PyTorch is the model of train.py at the same sizes in inference mode; onnxruntime runs its
-export. Sides take turns, so that a busy machine slows all; a turn warms up and takes the median of its steps, a row the median of its
-turns. The class bank is 80 prompts a class: ours at the length that each has, PyTorch's padded to 25 tokens, as the released code does.
+Ours is `inference` (benches/inference.rs), `crf` and `simseg` itself. PyTorch is the model of train.py at the same sizes; onnxruntime runs
+its export. Sides take turns, so that a busy machine slows all; a turn warms up and takes the median of its steps, a row the
+median of its turns. The class bank is 80 prompts a class: ours at the length that each has, PyTorch's padded to 25 tokens, as the released
+code does. Of the whole program (rows that name a command) PyTorch does only the model's work, warm: no start, no files, no refinement.
 
 `SIMSEG_CPU=avx2` restricts ours; with it PyTorch runs under ATEN_CPU_CAPABILITY=avx2 and MKL_ENABLE_INSTRUCTIONS=AVX2, which this script
-sets for itself and which onnxruntime has no counterpart of.
+sets for itself and which the others have no counterpart of.
 """
 
 import argparse
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -32,30 +34,26 @@ if os.environ.get("SIMSEG_CPU") == "avx2" and os.environ.get("ATEN_CPU_CAPABILIT
 import torch  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cuda import POSITIONS, Model  # noqa: E402
+import cuda  # noqa: E402
+import train  # noqa: E402
+import whole  # noqa: E402
 
 TINY = dict(size=32, patch=8, width=48, depth=2, heads=3, words=3000, out=16)
 VIT_S = dict(size=224, patch=16, width=384, depth=12, heads=6, words=3000, out=512)
 VIT_B = dict(size=224, patch=16, width=768, depth=12, heads=12, words=30522, out=512)
-# Name, work, images or classes, sizes.
-ROWS = [
-    ("ViT-S/16 at 224, one image", "image", 1, VIT_S),
-    ("ViT-S/16 at 224, eight images", "image", 8, VIT_S),
-    ("ViT-B/16 at 224, one image", "image", 1, VIT_B),
-    ("ViT-B/16 at 224, eight images", "image", 8, VIT_B),
-    ("ViT-B/16 at 288, one image", "image", 1, VIT_B | dict(size=288)),
-    ("class bank of BERT-base, 21 classes of 80 prompts", "bank", 21, VIT_B | dict(size=64, depth_image=1)),
-]
-QUICK = [("tiny, one image", "image", 1, TINY), ("class bank, tiny", "bank", 3, TINY)]
 
 
-def ours(args, work, count, sizes):
+def settings(args, sizes):
     tower = dict(width=sizes["width"], depth=sizes["depth"], heads=sizes["heads"])
     image = tower | dict(depth=sizes.get("depth_image", sizes["depth"]))
     model = dict(image=dict(image_size=sizes["size"], patch=sizes["patch"], **image),
-                 text=dict(vocabulary=sizes["words"], positions=POSITIONS, **tower), projection=sizes["out"], temperature=0.05)
-    settings = dict(work=work, threads=args.threads, count=count, warm_up=args.warm_up, steps=args.steps, model=model)
-    done = subprocess.run([args.program, json.dumps(settings)], capture_output=True, text=True)
+                 text=dict(vocabulary=sizes["words"], positions=cuda.POSITIONS, **tower), projection=sizes["out"], temperature=0.05)
+    return dict(threads=args.threads, warm_up=args.warm_up, steps=args.steps, model=model)
+
+
+def ours(args, work, count, sizes, **more):
+    command = [args.program, json.dumps(settings(args, sizes) | dict(work=work, count=count) | more)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{args.program}: {done.stderr.strip()}")
     return json.loads(done.stdout)["seconds"]
@@ -81,48 +79,130 @@ class Image(torch.nn.Module):
         return self.model.encode_image(pixels)
 
 
-def bank(model, classes, sizes):
-    """One batch of 80 padded prompts a class; 8 tokens of 25 are real."""
-    ids = torch.randint(1, sizes["words"], (80, POSITIONS))
-    valid = torch.arange(POSITIONS) < 8
-    for _ in range(classes):
-        t = model.text_norm(model.words(ids) + model.places[:, :POSITIONS])
-        for block in model.text:
-            t = block(t, valid[None, None, None, :])
-        model.text_out(t).masked_fill(~valid[:, None], -1e4).max(1)
+# Each kind of row gives what every side does in a turn, by name: a function that returns seconds.
 
 
-def peers(work, count, sizes, folder, threads):
-    """What the others do in a step, by name."""
+def image(args, folder, count, sizes):
+    """Pixels to projected tokens."""
     torch.manual_seed(0)
-    model = Model(sizes).eval()
-    if work == "bank":
-        def step():
-            with torch.inference_mode():
-                bank(model, count, sizes)
-        return {"PyTorch": step}
+    model = Image(cuda.Model(sizes)).eval()
     pixels = torch.randn(count, 3, sizes["size"], sizes["size"])
 
     def step():
         with torch.inference_mode():
-            model.encode_image(pixels)
+            model(pixels)
 
-    steps = {"PyTorch": step}
+    turns = dict(simseg=lambda: ours(args, "image", count, sizes), PyTorch=lambda: timed(args, step))
+    path = folder / "model.onnx"
     try:
         import warnings
 
         import onnxruntime
         warnings.simplefilter("ignore")
-        path = str(Path(folder) / "model.onnx")
-        torch.onnx.export(Image(model).eval(), (pixels,), path, dynamo=True, verbose=False)
+        torch.onnx.export(model, (pixels,), str(path), dynamo=True, external_data=False, verbose=False)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        options.intra_op_num_threads = args.threads
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         given = {session.get_inputs()[0].name: pixels.numpy()}
-        steps["onnxruntime"] = lambda: session.run(None, given)
+        turns["onnxruntime"] = lambda: timed(args, lambda: session.run(None, given))
     except Exception as error:  # a peer that is not installed, or cannot export, has no column
         print(f"onnxruntime: {type(error).__name__}: {str(error).splitlines()[0][:120]}", flush=True)
-    return steps
+    return turns
+
+
+def bank(args, _, classes, sizes):
+    """One batch of 80 padded prompts a class; 8 tokens of 25 are real."""
+    torch.manual_seed(0)
+    model = cuda.Model(sizes).eval()
+    ids = torch.randint(1, sizes["words"], (80, cuda.POSITIONS))
+    valid = torch.arange(cuda.POSITIONS) < 8
+
+    def step():
+        with torch.inference_mode():
+            for _ in range(classes):
+                t = model.text_norm(model.words(ids) + model.places[:, :cuda.POSITIONS])
+                for block in model.text:
+                    t = block(t, valid[None, None, None, :])
+                model.text_out(t).masked_fill(~valid[:, None], -1e4).max(1)
+
+    return dict(simseg=lambda: ours(args, "bank", classes, sizes), PyTorch=lambda: timed(args, step))
+
+
+def training(args, _, batch, sizes):
+    """Forward, backward, AdamW. A step takes seconds: one is timed."""
+    theirs = argparse.Namespace(device="cpu", batch=batch, warm_up=1, steps=1)
+    return dict(simseg=lambda: ours(args, "train", batch, sizes, warm_up=1, steps=1),
+                PyTorch=lambda: batch / cuda.theirs(theirs, "training", "f32", sizes))
+
+
+def experiment(args, folder, steps, _):
+    """A step of experiments/alignment.toml (LoDA, batch 128): `simseg run`, drawing its batches included."""
+    return dict(simseg=lambda: 128 / train.our_rate(steps, folder, args.threads), PyTorch=lambda: 128 / train.torch_rate(steps, 128))
+
+
+def warm(args, sizes, side=288):
+    """PyTorch's work for one picture of a whole program."""
+    model = cuda.Model(sizes | dict(size=side)).eval()
+    pixels = torch.randn(1, 3, side, side)
+
+    def step():
+        with torch.inference_mode():
+            model.encode_image(pixels)
+
+    return lambda: timed(args, step)
+
+
+def segment(args, folder, pictures, sizes):
+    whole.prepared(args.program, settings(args, sizes), pictures, folder)
+    return dict(simseg=lambda: whole.segment(folder, pictures, args.threads) / pictures, PyTorch=warm(args, sizes))
+
+
+def evaluate(args, folder, pictures, sizes):
+    whole.prepared(args.program, settings(args, sizes), pictures, folder)
+    return dict(simseg=lambda: whole.evaluate(folder, args.threads) / pictures, PyTorch=warm(args, sizes))
+
+
+def crf(args, folder, classes, _):
+    """What the CRF costs a picture; pydensecrf knows one thread."""
+    import crf as case
+    file, rgb, maps = case.case("astronaut", classes, folder)
+    return dict(simseg=lambda: statistics.median(case.ours(file, args.threads)), pydensecrf=lambda: timed(args, lambda: case.theirs(rgb, maps)))
+
+
+# Name, kind, images or classes or steps, sizes.
+ROWS = [
+    ("ViT-S/16 at 224, one image", image, 1, VIT_S),
+    ("ViT-S/16 at 224, eight images", image, 8, VIT_S),
+    ("ViT-B/16 at 224, one image", image, 1, VIT_B),
+    ("ViT-B/16 at 224, eight images", image, 8, VIT_B),
+    ("ViT-B/16 at 288, one image", image, 1, VIT_B | dict(size=288)),
+    ("class bank of BERT-base, 21 classes of 80 prompts", bank, 21, VIT_B | dict(size=64, depth_image=1)),
+    ("training step of `alignment.toml`, LoDA, batch 128", experiment, 60, None),
+    ("training step, ViT-S/16 at 224 and a text tower of its size, batch 32", training, 32, VIT_S),
+    ("`simseg segment`, ViT-B/16, four pictures: for each", segment, 4, VIT_B),
+    ("`simseg evaluate`, ViT-B/16, eight pictures: for each", evaluate, 8, VIT_B),
+    ("CRF of one picture of 288×288, five classes", crf, 5, None),
+]
+QUICK = [
+    ("tiny, one image", image, 1, TINY),
+    ("class bank, tiny", bank, 3, TINY),
+    ("training step of `alignment.toml`, 2 steps", experiment, 2, None),
+    ("training step, tiny", training, 4, TINY),
+    ("`simseg segment`, tiny, two pictures: for each", segment, 2, TINY),
+    ("`simseg evaluate`, tiny, two pictures: for each", evaluate, 2, TINY),
+    ("CRF of one picture of 288×288, five classes", crf, 5, None),
+]
+PEERS = ("PyTorch", "onnxruntime", "pydensecrf")
+
+
+def figures(args, sizes, turns):
+    """What has no peer, beside its goal."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole.prepared(args.program, settings(args, sizes), 1, Path(folder))
+        side = 288 // sizes["patch"] * sizes["patch"]
+        start = lambda: whole.start(Path(folder), args.threads, ours(args, "image", 1, sizes | dict(size=side)))
+        yield "`simseg segment`, one picture, seconds but for the encoder (warm) and the CRF", statistics.median(start() for _ in range(turns)), 0.15
+        yield "its peak memory without a cached bank, over the size of the weights", whole.peak(Path(folder), args.threads), 1.4
 
 
 def cpu():
@@ -136,6 +216,33 @@ def cpu():
     return f"{field('model name')} (family {field('cpu family')}, model {field('model')})", " ".join(flags)
 
 
+def head(args):
+    name, flags = cpu()
+    revision = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    path = os.environ.get("SIMSEG_CPU", "the best that the CPU has")
+    versions = [f"PyTorch {torch.__version__}"]
+    for name_of in ("onnxruntime", "pydensecrf2"):
+        try:
+            versions.append(f"{name_of} {importlib.metadata.version(name_of)}")
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return [f"# {name}", "", f"{args.threads} threads, f32, instructions: {flags}. Kernels of simseg: {path}. {', '.join(versions)}, revision {revision}, "
+            f"{datetime.date.today()}, `cargo xtask bench-peers`. Medians of {args.turns} turns: seconds, and "
+            "beside theirs **our time over it**.", ""]
+
+
+def row(args, name, kind, count, sizes):
+    with tempfile.TemporaryDirectory() as folder:
+        turns = kind(args, Path(folder), count, sizes)
+        seconds = {side: [] for side in turns}
+        for _ in range(args.turns):
+            for side, turn in turns.items():
+                seconds[side].append(turn())
+    median = {side: statistics.median(values) for side, values in seconds.items() if None not in values}
+    cell = lambda side: f"{median[side]:.4g} **{median['simseg'] / median[side]:.2f}**" if side in median else ""
+    return f"| {name} | {median['simseg']:.4g} | {' | '.join(map(cell, PEERS))} |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default=ROOT / "target/release/inference")
@@ -143,44 +250,32 @@ def main():
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--only", default="", help="rows whose name holds this, or one of these between commas")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, help="write the table as Markdown")
+    parser.add_argument("--out", type=Path, help="write the tables as Markdown")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    name, flags = cpu()
-    revision = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    path = os.environ.get("SIMSEG_CPU", "the best that the CPU has")
-    versions = [f"PyTorch {torch.__version__}"]
-    try:
-        import onnxruntime
-        versions.append(f"onnxruntime {onnxruntime.__version__}")
-    except ImportError:
-        pass
-    head = [f"# {name}", "", f"{args.threads} threads, f32, instructions: {flags}. Kernels of simseg: {path}. {', '.join(versions)}, revision {revision}, "
-            f"{datetime.date.today()}. Medians of {args.turns} turns; seconds, and our time over theirs.", "",
-            "| work | simseg | PyTorch | onnxruntime | ours / PyTorch | ours / onnxruntime |", "|---|---|---|---|---|---|"]
-    print("\n".join(head), flush=True)
-    lines = []
-    for row, work, count, sizes in QUICK if args.quick else ROWS:
-        if args.only not in row:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            steps = peers(work, count, sizes, folder, args.threads)
-            seconds = {"simseg": []} | {peer: [] for peer in steps}
-            for _ in range(args.turns):
-                seconds["simseg"].append(ours(args, work, count, sizes))
-                for peer, step in steps.items():
-                    seconds[peer].append(timed(args, step))
-        median = {side: statistics.median(values) for side, values in seconds.items()}
-        shown = lambda side: f"{median[side]:.4g}" if side in median else ""
-        ratio = lambda side: f"**{median['simseg'] / median[side]:.2f}**" if side in median else ""
-        lines.append(f"| {row} | {shown('simseg')} | {shown('PyTorch')} | {shown('onnxruntime')} | {ratio('PyTorch')} | {ratio('onnxruntime')} |")
-        print(lines[-1], flush=True)
+    lines = [*head(args), f"| work | simseg | {' | '.join(PEERS)} |", "|---" * (2 + len(PEERS)) + "|"]
+    print("\n".join(lines), flush=True)
+
+    def add(line):
+        lines.append(line)
+        print(line, flush=True)
+
+    for name, kind, count, sizes in QUICK if args.quick else ROWS:
+        if any(part in name for part in args.only.split(",")):
+            try:
+                add(row(args, name, kind, count, sizes))
+            except ImportError as error:  # a peer that is not installed
+                print(f"{name}: {error}", flush=True)
+    if not args.only:
+        lines.extend(["", "| figure | measured | goal |", "|---|---|---|"])
+        for name, value, goal in figures(args, TINY if args.quick else VIT_B, args.turns):
+            add(f"| {name} | {value:.3g} | at most {goal} |")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         made = args.out.with_suffix(".tmp")
-        made.write_text("\n".join(head + lines) + "\n")
+        made.write_text("\n".join(lines) + "\n")
         made.replace(args.out)
 
 

@@ -9,6 +9,7 @@ Prints milliseconds of both, the ratio of the medians, and how far the marginals
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -39,6 +40,26 @@ def theirs(rgb, maps):
     return np.stack(out)
 
 
+def case(name, classes, folder):
+    """A photograph with random maps: for us as a file, and as arrays."""
+    picture = Image.fromarray(getattr(skimage.data, name)()).resize((288, 288), Image.Resampling.BILINEAR)
+    rgb = np.array(picture)
+    torch.manual_seed(0)
+    maps = F.interpolate(torch.randn(1, classes, 18, 18), scale_factor=16, mode="nearest")[0]
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    maps = ((maps - low) / (high - low)).contiguous()
+    file = Path(folder) / f"{name}.safetensors"
+    save_file({"rgb": torch.tensor(rgb), "maps": maps}, file)
+    return file, rgb, maps.numpy()
+
+
+def ours(file, threads=None):
+    """Seconds of three times."""
+    environment = os.environ | ({"RAYON_NUM_THREADS": str(threads)} if threads else {})
+    lines = subprocess.check_output([ROOT / "target/release/crf", file, "4"], text=True, env=environment).splitlines()
+    return [json.loads(line)["total"] for line in lines[1:]]  # the first one warms up
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
@@ -46,25 +67,17 @@ def main():
     options = parser.parse_args()
     print("ms per image of 288×288, %d classes" % options.classes)
     for name in ("astronaut", "chelsea", "coffee"):
-        picture = Image.fromarray(getattr(skimage.data, name)()).resize((288, 288), Image.Resampling.BILINEAR)
-        rgb = np.array(picture)
-        torch.manual_seed(0)
-        maps = F.interpolate(torch.randn(1, options.classes, 18, 18), scale_factor=16, mode="nearest")[0]
-        low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-        maps = ((maps - low) / (high - low)).contiguous()
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "case.safetensors"
-            save_file({"rgb": torch.tensor(rgb), "maps": maps}, file)
-            ours, peer = [], []
+            file, rgb, maps = case(name, options.classes, folder)
+            mine, peer = [], []
             for _ in range(options.turns):
-                lines = subprocess.check_output([ROOT / "target/release/crf", file, "4"], text=True).splitlines()
-                ours += [json.loads(line)["total"] for line in lines[1:]]  # the first one warms up
+                mine += ours(file)
                 for _ in range(2):
                     start = time.perf_counter()
-                    expected = theirs(rgb, maps.numpy())
+                    expected = theirs(rgb, maps)
                     peer.append(time.perf_counter() - start)
             got = np.fromfile(f"{file}.marginals", np.float32).reshape(expected.shape)
-        a, b = statistics.median(ours), statistics.median(peer)
+        a, b = statistics.median(mine), statistics.median(peer)
         apart = np.abs(got - expected).max()
         same = ((got > 0.5) == (expected > 0.5)).mean()
         print(f"{name:>10}: ours {1e3 * a:6.1f}, pydensecrf {1e3 * b:6.1f}: 1/{b / a:.1f} of the time; "

@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -79,7 +80,7 @@ class Dual(nn.Module):
         for block in self.image:
             x = block(x)
         x = self.image_out(self.norm(x))[:, 1:]
-        z = F.normalize(x.topk(5, 1).values.mean(1), dim=-1)
+        z = F.normalize(x.topk(3, 1).values.mean(1), dim=-1)
         valid = torch.arange(ids.shape[1]) < lengths[:, None]
         t = self.text_norm(self.words(ids) + self.places[:, : ids.shape[1]])
         for block in self.text:
@@ -110,20 +111,16 @@ def torch_rate(steps, batch):
     return steps * batch / (time.perf_counter() - start)
 
 
-def our_rate(steps, folder):
-    text = (ROOT / "experiments/alignment.toml").read_text()
-    head, tail = text.split("[variants.holistic.aligner]")
-    head = head.split("expect = [")[0] + "\n[world]" + head.split("[world]")[1]
-    experiment = folder / "loda.toml"
-    experiment.write_text(head + "[variants.loda.aligner]" + tail.split("[variants.loda.aligner]")[1])
+def our_rate(steps, folder, threads=2):
     out = folder / "out"
-    sets = [f"training.steps={steps}", "training.scenes=1024", "evaluation.scenes=8"]
-    command = [ROOT / "target/release/simseg", "run", experiment, "--out", out, "--threads", "2"]
-    for value in sets:
+    command = [ROOT / "target/release/simseg", "run", ROOT / "experiments/alignment.toml", "--only", "loda", "--out", out, "--threads", str(threads)]
+    for value in (f"training.steps={steps}", "training.schedule.warmup=1", "training.data.count=1024", "evaluation.data.count=8"):
         command += ["--set", value]
     if out.exists():
         command.append("--fresh")
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if not (out / "results.json").exists():
+        sys.exit(f"simseg run: {done.stderr.strip()}")
     return json.loads((out / "results.json").read_text())["rows"][0]["train_images_per_second"]
 
 

@@ -2,12 +2,14 @@
 //!
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
-//! [`carry`] (programs for a machine with a GPU), [`peers`] (who else is how fast), [`totals`] (the last line).
+//! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`lines`] (how long, how safe), [`totals`] (the last
+//! line).
 
 mod steps;
 mod libtorch;
 mod carry;
 mod peers;
+mod lines;
 mod totals;
 
 use std::path::PathBuf;
@@ -15,13 +17,16 @@ use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask test                 everything that has to pass, libtorch included
-cargo xtask test --only STEP     some of: fmt clippy test doc libtorch (repeat for more)
+cargo xtask test --only STEP     some of: fmt lines clippy test doc libtorch (repeat for more)
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
+cargo xtask lines                lines of Rust per crate; fails where a file is too long, or has `unsafe` outside crates/cpu
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
 cargo xtask tch -- ARGS          any simseg command, built with libtorch
 cargo xtask carry DIR            programs and a script for a machine with a GPU but without Rust
-cargo xtask bench-peers          inference on this CPU beside PyTorch and onnxruntime → benches/results/<cpu>.md; options go to
-                                 benches/peers/cpu.py ([--only ROW] [--turns N] …; with any, nothing is written but --out)
+cargo xtask bench-peers          this CPU beside PyTorch, onnxruntime and pydensecrf → benches/results/<cpu>.md; options go to
+                                 benches/peers/cpu.py ([--quick] [--only ROW] [--turns N] …; with any, nothing is written but --out)
+cargo xtask growth               how time and memory of the cpu backend grow → benches/results/growth-<cpu>.csv and .svg;
+                                 [--quick] [--turns N] [--only AXIS]: target/growth.csv and .svg
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
                                  cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         ["tch", "--", ref rest @ ..] => simseg(&[], rest),
         ["carry", folder] => carry::carry(folder),
         ["bench-peers", ref options @ ..] => peers::bench(options),
+        ["growth", ref options @ ..] => peers::growth(options),
+        ["lines"] => lines::lines(),
         ["libtorch"] => exports(),
         ["fuzz", ref options @ ..] => fuzz(options),
         ["fixtures"] => fixtures(),

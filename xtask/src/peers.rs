@@ -1,16 +1,41 @@
-//! `cargo xtask bench-peers`: inference on this CPU beside PyTorch and onnxruntime, as `benches/results/<cpu>.md`.
+//! Benchmarks that leave files in `benches/results`: `cargo xtask bench-peers`, this CPU beside PyTorch and onnxruntime, and
+//! `cargo xtask growth`, how time and memory grow.
 
-use crate::{cargo, root};
+use crate::{cargo, finish, root};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// The peers, and what exports a model from one to the other.
-const PACKAGES: [&str; 4] = ["torch==2.11.0", "onnx", "onnxscript", "onnxruntime"];
+/// The peers, what exports a model from one to the other, and pictures.
+const PACKAGES: [&str; 6] = ["torch==2.11.0", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow"];
+
+/// What only the CRF's row needs; the first is built by a C++ compiler where there is no wheel.
+const FOR_CRF: [&str; 3] = ["pydensecrf2", "scikit-image", "safetensors"];
+
+/// Builds the benchmarks and `simseg`.
+fn built() -> bool {
+    let build = ["build", "--release", "--package", "simseg-benches", "--package", "simseg-lab", "--bins"];
+    cargo().args(build).status().is_ok_and(|status| status.success())
+}
+
+/// Builds and measures growth.
+pub fn growth(options: &[&str]) -> ExitCode {
+    if !built() {
+        return ExitCode::FAILURE;
+    }
+    let program = root().join("target/release").join(format!("growth{}", std::env::consts::EXE_SUFFIX));
+    let mut command = Command::new(program);
+    command.args(options).args(["--cpu", &cpu().0]);
+    if !options.contains(&"--out") {
+        // A part, or a trial, is no result to keep.
+        let whole = options.is_empty().then(|| root().join("benches/results").join(format!("growth-{}", cpu().1)));
+        command.arg("--out").arg(whole.unwrap_or_else(|| root().join("target/growth")));
+    }
+    finish(&mut command)
+}
 
 /// Builds, installs, measures.
 pub fn bench(options: &[&str]) -> ExitCode {
-    let built = cargo().args(["build", "--release", "--package", "simseg-benches"]).status();
-    if !built.is_ok_and(|status| status.success()) {
+    if !built() {
         return ExitCode::FAILURE;
     }
     let python = match environment(&root().join("target/peers")) {
@@ -23,22 +48,16 @@ pub fn bench(options: &[&str]) -> ExitCode {
     let mut command = Command::new(python);
     command.arg(root().join("benches/peers/cpu.py")).env("PYTHONDONTWRITEBYTECODE", "1");
     if options.is_empty() {
-        command.arg("--out").arg(root().join("benches/results").join(file_name()));
+        command.arg("--out").arg(root().join("benches/results").join(format!("{}.md", cpu().1)));
     }
-    match command.args(options).status() {
-        Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
-        Err(error) => {
-            eprintln!("xtask: python: {error}");
-            ExitCode::from(2)
-        }
-    }
+    finish(command.args(options))
 }
 
 /// A Python with the peers in it; made once.
 fn environment(place: &Path) -> Result<PathBuf, String> {
     let python = place.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let done = place.join("installed");
-    let wanted = PACKAGES.join(" ");
+    let wanted = [&PACKAGES[..], &FOR_CRF].concat().join(" ");
     if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
@@ -51,25 +70,31 @@ fn environment(place: &Path) -> Result<PathBuf, String> {
         return Err("`python3 -m venv` does not run here".into());
     }
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let status = Command::new(&python).args(pip).args(PACKAGES).status().map_err(|error| error.to_string())?;
-    if !status.success() {
-        return Err(format!("pip could not install {wanted} ({status})"));
+    let install = |packages: &[&str]| {
+        let status = Command::new(&python).args(pip).args(packages).status().map_err(|error| error.to_string())?;
+        let failed = || format!("pip could not install {} ({status})", packages.join(" "));
+        if status.success() { Ok(()) } else { Err(failed()) }
+    };
+    install(&PACKAGES)?;
+    if let Err(why) = install(&FOR_CRF) {
+        eprintln!("xtask: peers: {why}: without the CRF's row");
     }
     std::fs::write(&done, wanted).map_err(|error| format!("{}: {error}", done.display()))?;
     Ok(python)
 }
 
-/// The CPU's name as a file's; restricted kernels have a file of their own.
-fn file_name() -> String {
+/// The CPU in words, and as a part of a file's name; restricted kernels have a file of their own.
+fn cpu() -> (String, String) {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name));
         line.and_then(|line| line.split(':').nth(1)).map_or("", str::trim).to_owned()
     };
+    let (name, family, model) = (field("model name"), field("cpu family"), field("model"));
     let path = std::env::var("SIMSEG_CPU").unwrap_or_default();
-    let words = format!("{} family {} model {} {path}", field("model name"), field("cpu family"), field("model"));
+    let words = format!("{name} family {family} model {model} {path}");
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = words.chars().map(plain).collect();
-    let parts: Vec<&str> = name.split('-').filter(|part| !part.is_empty()).collect();
-    format!("{}.md", parts.join("-"))
+    let file: String = words.chars().map(plain).collect();
+    let parts: Vec<&str> = file.split('-').filter(|part| !part.is_empty()).collect();
+    (format!("{name} (family {family}, model {model})"), parts.join("-"))
 }

@@ -3,13 +3,15 @@
 //! ```text
 //! c [m, n] is cut into blocks, one task each (`grid`); a task goes
 //!   through the summed axis in chains of at most 384 steps       (its rows of a: copied into tiles, second-level cache)
-//!     through its columns, 8 panels at a time                    (those of b: copied into panels, second-level cache)
+//!     through its columns, up to 8 panels at a time              (those of b: copied into panels, second-level cache)
 //!       through its rows, tile by tile                           (one tile of a: first-level cache)
 //!         through those panels: a kernel's tile, whose sums stay in registers
 //! ```
 //!
 //! What is copied is what would be read badly in place: a transposed right operand, rows far apart. What is used once or
-//! twice is read where it is. A weight can be copied once for all calls: [`Prepared`].
+//! twice is read where it is. A weight can be copied once for all calls: [`Prepared`]. It is then read from memory, as no cache
+//! holds all weights of a model, so up to [`FEW`] rows are one block, which reads it once; and while some panels are multiplied the
+//! next are asked for.
 //!
 //! **Every value of `c` is the same sum in the same order** whatever the blocks, the tiles, the copies, the kernel and the
 //! number of threads: one chain of fused multiply-adds for each stretch of [`panel::chain`] steps, each added in turn.
@@ -84,7 +86,8 @@ pub(crate) fn multiply<A: Scalar>(
     b: &ArrayView2<A>,
     c: &mut ArrayViewMut2<A>,
 ) {
-    Product { kernel, alpha, a, bias: None }.block(Right::Matrix(b.reborrow()), 0..a.nrows(), 0, c.view_mut());
+    let product = Product { kernel, alpha, a, bias: None };
+    product.block(Right::Matrix(b.reborrow()), None, 0..a.nrows(), 0, c.view_mut());
 }
 
 /// `c = a·b`, plus `bias` in every row, on all threads if that pays.
@@ -110,18 +113,18 @@ pub(crate) fn product<A: Scalar>(
 
 /// Into how many rows and columns of blocks `[m, k] × [k, n]` is cut. This may depend on the number of threads, because no value of
 /// `c` does: with one there is nothing to cut.
-fn grid<A>(kernel: &Kernel<A>, [m, k, n]: [usize; 3], copied: bool) -> [usize; 2] {
+fn grid<A>(kernel: &Kernel<A>, [m, k, n]: [usize; 3]) -> [usize; 2] {
     if m * n * k < SMALL {
         return [1, 1];
     }
     let threads = rayon::current_num_threads();
-    // Copies of `b` are best made by who uses them, while they are in its cache.
-    let rows = if !copied && m <= FEW { 1 } else { m.div_ceil(ROWS) };
+    // Copies of `b` are best made by who uses them, while they are in its cache; one that was made before is best read once.
+    let rows = if m <= FEW { 1 } else { m.div_ceil(ROWS) };
     if threads == 1 {
         return [rows, 1];
     }
-    // Several blocks for each thread, so that all end together. But every task copies its rows of `a` again, so that it shouldn't
-    // have too few columns.
+    // Several blocks for each thread, so that all end together. But every task reads its rows of `a`, so that it shouldn't have
+    // too few columns.
     let most = n.div_ceil(6 * kernel.width());
     let least = (BLOCKS * threads).div_ceil(rows).min(most);
     [rows, (least..=most).find(|across| (rows * across).is_multiple_of(threads)).unwrap_or(least)]
@@ -131,13 +134,22 @@ impl<'a, A: Scalar> Product<'a, A> {
     /// All blocks of `c`.
     fn blocks(self, right: Right<'a, A>, mut c: ArrayViewMut2<A>) {
         let (m, n) = c.dim();
-        let copied = matches!(right, Right::Panels(_));
-        let [down, across] = grid(self.kernel, [m, self.a.ncols(), n], copied);
+        let k = self.a.ncols();
+        let [down, across] = grid(self.kernel, [m, k, n]);
         if [down, across] == [1, 1] {
-            return self.block(right, 0..m, 0, c);
+            return self.block(right, None, 0..m, 0, c);
         }
         let rows = m.div_ceil(down);
         let panels = n.div_ceil(self.kernel.width()).div_ceil(across);
+        // Tiles that several tasks will read are copied once for all of them.
+        let shared = across > 1 && self.packs(m, panels * self.kernel.width());
+        let each = if shared { Tiles::new(self.kernel, rows).count() * k * stride(self.kernel.rows) } else { 0 };
+        let mut tiles = scratch(down * each);
+        let tiles = aligned_mut(&mut tiles, down * each);
+        if shared {
+            self.tiles(rows, tiles);
+        }
+        let tiles = &*tiles;
         let mut tasks = Vec::with_capacity(down * across);
         for (i, mut c) in c.axis_chunks_iter_mut(Axis(0), rows).enumerate() {
             let height = c.nrows();
@@ -145,15 +157,36 @@ impl<'a, A: Scalar> Product<'a, A> {
             while c.ncols() > 0 {
                 let (left, rest) =
                     c.split_at(Axis(1), (panels * self.kernel.width()).min(n - first * self.kernel.width()));
-                tasks.push((i * rows..i * rows + height, first, left));
+                tasks.push((i, height, first, left));
                 (c, first) = (rest, first + panels);
             }
         }
-        tasks.into_par_iter().for_each(|(rows, first, c)| self.block(right, rows, first, c));
+        tasks.into_par_iter().for_each(|(i, height, first, c)| {
+            let tiles = shared.then(|| &tiles[i * each..(i + 1) * each]);
+            self.block(right, tiles, i * rows..i * rows + height, first, c);
+        });
     }
 
-    /// One block of `c`: rows `rows`, columns from panel `first` on.
-    fn block(self, right: Right<A>, rows: Range<usize>, first: usize, mut c: ArrayViewMut2<A>) {
+    /// Copies all of `a`: block by block of so many rows, chain by chain, tile by tile.
+    fn tiles(&self, rows: usize, copies: &mut [A]) {
+        let (m, k) = self.a.dim();
+        let (chain, mut pieces) = (chain(k), vec![]);
+        let each = copies.len() / m.div_ceil(rows);
+        for (a, copy) in self.a.axis_chunks_iter(Axis(0), rows).zip(copies.chunks_exact_mut(each)) {
+            for (p, copy) in (0..k).step_by(chain).zip(copy.chunks_mut(each / k * chain)) {
+                pieces.push((a.slice_move(s![.., p..k.min(p + chain)]), copy));
+            }
+        }
+        pieces.into_par_iter().for_each(|(a, copy)| pack_tiles(self.kernel, &a, copy));
+    }
+
+    /// Whether `m` rows of `a` are worth copying for `n` columns.
+    fn packs(&self, m: usize, n: usize) -> bool {
+        n > 4 * self.kernel.width() || m > 1 && apart(self.a) >= FAR
+    }
+
+    /// One block of `c`: rows `rows`, whose tiles of all chains may be copied already, columns from panel `first` on.
+    fn block(self, right: Right<A>, tiled: Option<&[A]>, rows: Range<usize>, first: usize, mut c: ArrayViewMut2<A>) {
         let Self { kernel, a, bias, .. } = self;
         let (k, (m, n)) = (a.ncols(), c.dim());
         let from = first * kernel.width();
@@ -171,29 +204,44 @@ impl<'a, A: Scalar> Product<'a, A> {
         }
         let (most, tiles) = (chain(k), Tiles::new(kernel, m));
         let ld = stride(kernel.rows);
-        let packs = n > 4 * kernel.width() || m > 1 && apart(a) >= FAR;
-        let len = if packs { tiles.count() * most * ld } else { 0 };
+        let packs = tiled.is_some() || self.packs(m, n);
+        let len = if packs && tiled.is_none() { tiles.count() * most * ld } else { 0 };
         let mut left = scratch(len);
         let left = aligned_mut(&mut left, len);
-        let len = if let Right::Matrix(_) = right { most * padded(kernel, n.min(PANELS * kernel.width())) } else { 0 };
+        let count = n.div_ceil(kernel.width());
+        // Groups of about equally many panels.
+        let group_of = count.div_ceil(count.div_ceil(PANELS).max(1)).max(1);
+        let len =
+            if let Right::Matrix(_) = right { most * padded(kernel, n.min(group_of * kernel.width())) } else { 0 };
         let mut copy = scratch(len);
         let copy = aligned_mut(&mut copy, len);
         for start in (0..k).step_by(most) {
             let steps = start..k.min(start + most);
             let a = a.slice(s![rows.clone(), steps.clone()]);
-            if packs {
-                pack_tiles(kernel, &a, left);
-            }
+            let left = match tiled {
+                Some(tiled) => &tiled[start * (tiled.len() / k)..],
+                None if packs => {
+                    pack_tiles(kernel, &a, left);
+                    &*left
+                }
+                None => &[],
+            };
             let tile = |i: usize| match packs {
                 true => Strided { start: left[i * steps.len() * ld..].as_ptr(), row: 1, col: ld as isize },
                 false => strided(&a.slice(s![tiles.rows(i), ..])),
             };
-            let count = n.div_ceil(kernel.width());
-            for group in (0..count).step_by(PANELS) {
-                let next = count.min(group + PANELS);
+            for group in (0..count).step_by(group_of) {
+                let next = count.min(group + group_of);
                 let here = from + group * kernel.width()..from + n.min(next * kernel.width());
+                let ahead = match &right {
+                    Right::Panels(panels) => panels.after(kernel, &steps, first..first + count, first + next),
+                    Right::Matrix(_) => &[],
+                };
+                let mut ahead = ahead[..ahead.len().min(group_of * kernel.width() * most)].chunks(64 / size_of::<A>());
+                let lines = ahead.len().div_ceil(tiles.count());
                 let right = right.chain(kernel, steps.clone(), here, m, copy);
                 for i in 0..tiles.count() {
+                    ahead.by_ref().take(lines).for_each(|line| prefetch(line));
                     let (here, a) = (tiles.rows(i), tile(i));
                     for panel in group..next {
                         let (columns, computed) = columns(kernel, n, panel);
@@ -220,6 +268,19 @@ impl<'a, A: Scalar> Product<'a, A> {
             }
         }
     }
+}
+
+/// Asks for a cache line that will be needed soon.
+#[inline(always)]
+fn prefetch<A>(line: &[A]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint reads nothing, wherever it points; SSE belongs to every x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 /// Columns of the widest panel.

@@ -102,6 +102,15 @@ impl<'a, A: Scalar> Panels<'a, A> {
         (self.k, self.n)
     }
 
+    /// What will be read after the panels before `next`, for who goes through `panels` chain by chain.
+    pub(super) fn after(&self, kernel: &Kernel<A>, steps: &Range<usize>, panels: Range<usize>, next: usize) -> &'a [A] {
+        let (steps, panel) = match next < panels.end {
+            true => (steps.clone(), next),
+            false => (steps.end..self.k.min(steps.end + chain(self.k)), panels.start),
+        };
+        &self.values[steps.start * padded(kernel, self.n) + steps.len() * panel * kernel.width()..]
+    }
+
     /// One panel of one chain, and the distance of its rows.
     pub(super) fn panel(&self, kernel: &Kernel<A>, steps: Range<usize>, panel: usize) -> (&'a [A], usize) {
         let (here, computed) = columns(kernel, self.n, panel);

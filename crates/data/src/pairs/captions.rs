@@ -1,4 +1,4 @@
-//! A caption file beside a folder of images: its [`lines`] as pairs, and those beyond a limit held out.
+//! A caption file beside a folder of images: its lines as pairs, and those beyond a limit held out.
 
 mod lines;
 

@@ -253,20 +253,20 @@ impl World {
     fn draw(&self, Composition { objects, context, caption }: Composition, rng: &mut ChaCha8Rng) -> Scene {
         let size = self.config.image_size;
         let background = contexts::Painter::new(context, rng);
-        let tints: Vec<Colour> = objects.iter().map(|_| objects::tint(rng)).collect();
+        let brushes: Vec<Brush> = objects.iter().map(|object| Brush::new(object, objects::tint(rng), size)).collect();
         let mut rgb = Vec::with_capacity(size * size * 3);
         let mut labels = vec![0u8; size * size];
         for y in 0..size {
             for x in 0..size {
                 let centre = [(x as f64 + 0.5) / size as f64, (y as f64 + 0.5) / size as f64];
                 let mut colour = background.colour(centre, 1.0 / size as f64);
-                for (object, tint) in objects.iter().zip(&tints) {
-                    let (painted, covered) = sample(object, *tint, [x, y], size);
+                for brush in &brushes {
+                    let Some((painted, covered)) = brush.sample([x, y]) else { continue };
                     for (value, paint) in colour.iter_mut().zip(painted) {
                         *value = *value * (1.0 - covered) + paint * covered;
                     }
                     if covered >= 0.5 {
-                        labels[y * size + x] = object.class;
+                        labels[y * size + x] = brush.object.class;
                     }
                 }
                 rgb.extend(colour.map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8));
@@ -276,27 +276,45 @@ impl World {
     }
 }
 
-/// An object's mean colour within a pixel, and the share of the pixel that it covers.
-fn sample(object: &Placed, tint: Colour, [x, y]: [usize; 2], size: usize) -> (Colour, f64) {
-    let reach = object.half * 1.45 + 1.0 / size as f64;
-    let centre = [(x as f64 + 0.5) / size as f64, (y as f64 + 0.5) / size as f64];
-    if (0..2).any(|axis| (centre[axis] - object.centre[axis]).abs() > reach) {
-        return ([0.0; 3], 0.0);
+/// Paints one object.
+struct Brush {
+    object: Placed,
+    tint: Colour,
+    /// Side of the image in pixels.
+    size: f64,
+    /// Sine and cosine of the object's rotation.
+    turn: (f64, f64),
+    /// Farthest from its centre, in shares of the image's side, that the object's square and a pixel reach.
+    reach: f64,
+}
+
+impl Brush {
+    fn new(object: &Placed, tint: Colour, size: usize) -> Self {
+        let reach = object.half * 1.45 + 1.0 / size as f64;
+        Self { object: *object, tint, size: size as f64, turn: object.turn.sin_cos(), reach }
     }
-    let (sin, cos) = object.turn.sin_cos();
-    let (mut sum, mut hits) = ([0.0; 3], 0usize);
-    for i in 0..SAMPLES * SAMPLES {
-        let offset = |i: usize| (i as f64 + 0.5) / SAMPLES as f64;
-        let px = (x as f64 + offset(i % SAMPLES)) / size as f64 - object.centre[0];
-        let py = (y as f64 + offset(i / SAMPLES)) / size as f64 - object.centre[1];
-        let (u, v) = ((px * cos + py * sin) / object.half, (py * cos - px * sin) / object.half);
-        let u = if object.mirrored { -u } else { u };
-        if let Some(colour) = objects::paint(usize::from(object.class) - 1, [u, v], tint) {
-            hits += 1;
-            sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += value);
+
+    /// The object's mean colour within a pixel, and the share of the pixel that it covers; `None` beside it.
+    fn sample(&self, [x, y]: [usize; 2]) -> Option<(Colour, f64)> {
+        let Self { object, size, turn: (sin, cos), .. } = *self;
+        let centre = [(x as f64 + 0.5) / size, (y as f64 + 0.5) / size];
+        if (0..2).any(|axis| (centre[axis] - object.centre[axis]).abs() > self.reach) {
+            return None;
         }
+        let (mut sum, mut hits) = ([0.0; 3], 0usize);
+        for i in 0..SAMPLES * SAMPLES {
+            let offset = |i: usize| (i as f64 + 0.5) / SAMPLES as f64;
+            let px = (x as f64 + offset(i % SAMPLES)) / size - object.centre[0];
+            let py = (y as f64 + offset(i / SAMPLES)) / size - object.centre[1];
+            let (u, v) = ((px * cos + py * sin) / object.half, (py * cos - px * sin) / object.half);
+            let u = if object.mirrored { -u } else { u };
+            if let Some(colour) = objects::paint(usize::from(object.class) - 1, [u, v], self.tint) {
+                hits += 1;
+                sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        (hits > 0).then(|| (sum.map(|value| value / hits as f64), hits as f64 / (SAMPLES * SAMPLES) as f64))
     }
-    (sum.map(|value| value / hits.max(1) as f64), hits as f64 / (SAMPLES * SAMPLES) as f64)
 }
 
 /// A whole number below `n`.
@@ -342,10 +360,11 @@ mod tests {
         for index in 0..20 {
             let scene = world.scene(index);
             for object in &scene.objects {
+                let brush = Brush::new(object, [1.0; 3], scene.size);
                 let (mut inside, mut outside) = (0, 0);
                 for p in (0..scene.labels.len()).filter(|&p| scene.labels[p] == object.class) {
                     let place = [p % scene.size, p / scene.size];
-                    let covered = sample(object, [1.0; 3], place, scene.size).1;
+                    let covered = brush.sample(place).map_or(0.0, |(_, covered)| covered);
                     *(if covered >= 0.5 { &mut inside } else { &mut outside }) += 1;
                 }
                 assert!(outside == 0 && inside > 60, "scene {index}, class {}: {inside}, {outside}", object.class);

@@ -96,6 +96,12 @@ impl Svg {
         self.0
     }
 
+    /// The same as a file of its own, with its style sheet: no page gives it one.
+    pub fn finish_alone(self, style: &str) -> String {
+        let whole = self.finish().replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
+        whole.replacen("</desc>", &format!("</desc><style>{style}</style>"), 1)
+    }
+
     fn add(&mut self, element: impl Display) {
         let _ = writeln!(self.0, "{element}");
     }
