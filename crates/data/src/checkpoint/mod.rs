@@ -18,11 +18,11 @@ pub use source::{Checkpoint, parts};
 #[cfg(feature = "fs")]
 pub use writing::{Stored, write, write_stored};
 
-pub use narrow::{SCALE, to_bf16, to_int8};
+pub use narrow::{SCALE, is_narrowed, rounded};
 
 use crate::{Error, Result};
 use safetensors::Dtype;
-use simseg_tensor::{Shared, SharedSlice};
+use simseg_tensor::{Shared, SharedSlice, WeightType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl std::ops::Deref for Bytes {
     }
 }
 
-/// Named tensors of real values in a file: f32, f16, bf16, or int8 with scales ([`SCALE`]), which are read as f32.
+/// Named tensors of real values in a file: f32, f16, bf16, or int8 with scales ([`SCALE`]).
 pub struct Weights {
     path: PathBuf,
     bytes: Bytes,
@@ -71,6 +71,40 @@ struct InPlace {
     range: std::ops::Range<usize>,
 }
 
+impl InPlace {
+    fn is_mapped(&self) -> bool {
+        match self.bytes {
+            #[cfg(all(feature = "fs", unix))]
+            Bytes::Mapped(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Gives back the memory of the pages, if they are a mapped file's.
+    fn give_back(&self) {
+        #[cfg(all(feature = "fs", unix))]
+        {
+            /// Whole pages on every CPU: they are of 4, 16 or 64 KiB.
+            const PAGE: usize = 1 << 16;
+            // Neighbours may still be read, so only pages that are of this tensor alone.
+            let (from, to) = (self.range.start.next_multiple_of(PAGE), self.range.end / PAGE * PAGE);
+            if let Bytes::Mapped(map) = &self.bytes
+                && from < to
+            {
+                // SAFETY: the map is read-only, so no change is lost; who reads these pages again gets them from the file, as at first.
+                let done = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
+                drop(done); // advice: where it isn't taken, memory is only not given back
+            }
+        }
+    }
+}
+
+impl AsRef<[u8]> for InPlace {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[self.range.clone()]
+    }
+}
+
 impl AsRef<[f32]> for InPlace {
     fn as_ref(&self) -> &[f32] {
         bytemuck::cast_slice(&self.bytes[self.range.clone()])
@@ -78,24 +112,11 @@ impl AsRef<[f32]> for InPlace {
 }
 
 impl Shared for InPlace {
-    #[cfg(all(feature = "fs", unix))]
     fn in_file(&self) -> bool {
-        matches!(self.bytes, Bytes::Mapped(_))
+        self.is_mapped()
     }
-
-    #[cfg(all(feature = "fs", unix))]
     fn release(&self) {
-        /// Whole pages on every CPU: they are of 4, 16 or 64 KiB.
-        const PAGE: usize = 1 << 16;
-        // Neighbours may still be read, so only pages that are of this tensor alone.
-        let (from, to) = (self.range.start.next_multiple_of(PAGE), self.range.end / PAGE * PAGE);
-        if let Bytes::Mapped(map) = &self.bytes
-            && from < to
-        {
-            // SAFETY: the map is read-only, so no change is lost; who reads these pages again gets them from the file, as at first.
-            let done = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
-            drop(done); // advice: where it isn't taken, memory is only not given back
-        }
+        self.give_back();
     }
 }
 
@@ -128,7 +149,7 @@ impl Weights {
         let start = header + 8;
         let mut entries = BTreeMap::new();
         for (name, info) in metadata.tensors() {
-            if narrow::size(info.dtype).is_none() {
+            if info.dtype != Dtype::F32 && narrow::kind(info.dtype).is_none() {
                 let text = format!("tensor `{name}` is {:?}; expected F32, F16, BF16 or I8", info.dtype);
                 return Err(Error::content(path, text));
             }
@@ -163,7 +184,8 @@ impl Weights {
         self.entries.get(name).map(|entry| &entry.shape[..])
     }
 
-    /// A tensor of the wanted shape, in place where the file has it as f32 and aligned, else widened.
+    /// A tensor of the wanted shape, in place: as f32, or in the fewer bits that the file has it in, which are widened when they are
+    /// read.
     ///
     /// # Errors
     /// If it is missing or has another shape.
@@ -173,12 +195,26 @@ impl Weights {
         if entry.shape != shape {
             return Err(problem(format!("tensor `{name}` has shape {:?}; expected {shape:?}", entry.shape)));
         }
-        let bytes = &self.bytes[entry.bytes.clone()];
-        let in_place = entry.dtype == Dtype::F32 && bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok();
-        if in_place && cfg!(target_endian = "little") {
-            return Ok(Arc::new(InPlace { bytes: self.bytes.clone(), range: entry.bytes.clone() }));
+        let place = InPlace { bytes: self.bytes.clone(), range: entry.bytes.clone() };
+        if let Some(kind) = narrow::kind(entry.dtype) {
+            let stored = narrow::Stored::new(kind, place, entry.scales.clone(), narrow::row_len(shape));
+            return Ok(Arc::new(stored.ok_or_else(|| problem(format!("tensor `{name}` does not fit its bytes")))?));
         }
-        Ok(Arc::new(narrow::widen(entry.dtype, bytes, &entry.scales)))
+        let bytes = &self.bytes[entry.bytes.clone()];
+        if cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok() {
+            return Ok(Arc::new(place));
+        }
+        Ok(Arc::new(floats(bytes)))
+    }
+
+    /// The same, rounded to a type of fewer bits where [`is_narrowed`] says so.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_rounded(&self, name: &str, shape: &[usize], kind: WeightType) -> Result<SharedSlice> {
+        let has = self.entries.get(name).and_then(|entry| narrow::kind(entry.dtype));
+        let values = self.get(name, shape)?;
+        Ok(if has == Some(kind) { values } else { rounded(values, name, shape, kind) })
     }
 
     /// Whether every tensor of the file is among `expected`.
@@ -195,6 +231,11 @@ impl Weights {
     }
 }
 
+/// Little-endian f32.
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
 /// Takes the scales of an int8 tensor out of the entries, where they are no tensor of their own.
 fn scales(entries: &mut BTreeMap<String, Entry>, name: &str, all: &[u8]) -> std::result::Result<Vec<f32>, String> {
     let of = format!("{name}{SCALE}");
@@ -205,7 +246,7 @@ fn scales(entries: &mut BTreeMap<String, Entry>, name: &str, all: &[u8]) -> std:
     if found.dtype != Dtype::F32 || found.shape != [rows] {
         return Err(format!("scales `{of}` are {:?} {:?}; expected F32 [{rows}]", found.dtype, found.shape));
     }
-    let scales = narrow::widen(Dtype::F32, &all[found.bytes], &[]);
+    let scales = floats(&all[found.bytes]);
     match scales.iter().all(|scale| scale.is_finite() && *scale >= 0.0) {
         true => Ok(scales),
         false => Err(format!("scales `{of}` hold values that are negative or not finite")),

@@ -2,10 +2,10 @@
 //!
 //! The file is mapped and its tensors stay in it; values are read one tensor at a time, as f32.
 
-use super::narrow::half;
 use super::pickle::Element;
 use super::pth;
 use crate::{Error, Result};
+use simseg_tensor::narrow::{from_bf16, from_f16};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -186,8 +186,8 @@ fn as_f32(element: Element, bytes: &[u8]) -> f32 {
     match element {
         Element::F32 => f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
         Element::F64 => f64::from_le_bytes(std::array::from_fn(|i| bytes[i])) as f32,
-        Element::Bf16 => f32::from_bits(u32::from(short()) << 16),
-        Element::F16 => half(short()),
+        Element::Bf16 => from_bf16(short()),
+        Element::F16 => from_f16(short()),
         Element::Whole(_) => f32::NAN,
     }
 }

@@ -91,7 +91,7 @@ pub struct Mistake {
 /// Exit 2 for bad input; what was counted until then is kept for `--resume`.
 pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome<Report> {
     let began = Instant::now();
-    let model = options.model.open::<T>(&options.data.dataset, extension, device)?;
+    let model = options.model.open::<T>(&options.data.dataset, options.backend.rounded(), extension, device)?;
     let Opened { dataset, classes } = options.data.open(model.registry())?;
     // Intersections and unions first: the interval and the classes' own figures come from them.
     let others = options.metrics.iter().map(String::as_str).filter(|name| *name != USUAL_METRICS[0]);
