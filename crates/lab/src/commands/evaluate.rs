@@ -102,6 +102,7 @@ pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device
         "model": options.model.folder, "dataset": options.data.dataset, "root": options.data.place(),
         "weights": simseg::fingerprint::fingerprint(&options.model.folder)?,
         "classes": (0..classes.len()).map(|class| classes.words(class)).collect::<Vec<_>>(), "recipe": model.recipe(), "oracle": options.oracle, "metrics": names,
+        "backend": options.backend.names(),
     });
     let partial = path_of(&options.out);
     let root: Vec<&Path> = options.data.root.iter().chain(&options.data.classes).map(PathBuf::as_path).collect();

@@ -48,22 +48,29 @@ pub(super) fn rows<R: Tensor>(probe: &Probe<'_, impl Extension>, device: &R::Dev
         let widened = taps::<R>(probe, device, |values, name, shape| {
             Arc::new((*checkpoint::rounded(values, name, shape, kind)).as_ref().to_vec())
         })?;
-        let [exact, rounded] = sections;
-        for (other, section, tolerance) in [(&widened, exact, EXACT), (&whole, rounded, tolerance)] {
-            let row = |(reference, kept): (&Tapped, &Tapped)| {
-                let (name, shape, values) = reference;
-                Row::compare(section, name.clone(), (values, &kept.2), shape, tolerance)
-            };
-            rows.extend(other.iter().zip(&kept).filter(|(tapped, _)| tapped.0 != "loss").map(row));
-        }
+        rows.extend(compared(sections[0], &widened, &kept, EXACT));
+        rows.extend(compared(sections[1], &whole, &kept, tolerance));
     }
     Ok(rows)
+}
+
+/// A row for each intermediate but the loss, which a temperature multiplies: similarities are the last.
+fn compared<'a>(
+    section: &'static str,
+    reference: &'a [Tapped],
+    other: &'a [Tapped],
+    tolerance: Tolerance,
+) -> impl Iterator<Item = Row> + 'a {
+    let pairs = reference.iter().zip(other).filter(|((name, ..), _)| name != "loss");
+    pairs.map(move |((name, shape, reference), (.., other))| {
+        Row::compare(section, name.clone(), (reference, other), shape, tolerance)
+    })
 }
 
 /// Name, shape, values.
 type Tapped = (String, Vec<usize>, Vec<f64>);
 
-/// Every intermediate of the forward pass with weights that `keep` was given by name and shape.
+/// Every intermediate of the forward pass with weights that `keep` was given by value, name and shape.
 fn taps<R: Tensor>(
     probe: &Probe<'_, impl Extension>,
     device: &R::Device,
@@ -76,4 +83,42 @@ fn taps<R: Tensor>(
     let weights = named.map(one).collect::<Result<Vec<R>>>()?;
     let tapped = |(name, x): (String, R)| Ok((name, x.shape().to_vec(), x.to_vec()?));
     probe.compute(&weights)?.into_iter().map(tapped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Options;
+    use super::*;
+    use simseg_cpu::{CpuDevice, CpuTensor};
+
+    /// Values with so many significant bits, and rows in whole steps of so many a side.
+    fn significant(x: f32, bits: u32) -> f32 {
+        let beyond = 24 - bits;
+        f32::from_bits((x.to_bits() + (1 << (beyond - 1))) >> beyond << beyond)
+    }
+    fn steps(row: &[f32], most: f32) -> impl Iterator<Item = f32> + '_ {
+        let step = row.iter().fold(0.0f32, |most, x| most.max(x.abs())) / most;
+        row.iter().map(move |x| if step > 0.0 { (x / step).round() * step } else { 0.0 })
+    }
+
+    #[test]
+    fn a_type_keeps_its_tolerance_and_one_of_three_bits_less_does_not() {
+        let options = Options { against: "naive".into(), device: "cpu".into(), model: None, json: None, inject: None };
+        let probe = Probe::load::<CpuTensor<f32>>(&options, true, &(), &CpuDevice).unwrap();
+        let whole = taps::<CpuTensor<f32>>(&probe, &CpuDevice, |values, _, _| values).unwrap();
+        let agrees = |round: &dyn Fn(&[f32], usize) -> Vec<f32>, tolerance: Tolerance| {
+            let keep = |values: SharedSlice, name: &str, shape: &[usize]| -> SharedSlice {
+                let row = shape.iter().skip(1).product::<usize>().max(1);
+                if checkpoint::is_narrowed(name, shape) { Arc::new(round((*values).as_ref(), row)) } else { values }
+            };
+            let rounded = taps::<CpuTensor<f32>>(&probe, &CpuDevice, keep).unwrap();
+            compared("", &whole, &rounded, tolerance).all(|row| row.agrees)
+        };
+        let floating = |bits| move |values: &[f32], _: usize| values.iter().map(|&x| significant(x, bits)).collect();
+        let fixed =
+            |most| move |values: &[f32], row: usize| values.chunks(row).flat_map(|row| steps(row, most)).collect();
+        assert!(agrees(&floating(8), BF16) && !agrees(&floating(5), BF16));
+        assert!(agrees(&fixed(127.0), INT8) && !agrees(&fixed(15.0), INT8));
+        assert!(!agrees(&fixed(127.0), EXACT), "rounding is no widening");
+    }
 }
