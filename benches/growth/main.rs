@@ -3,11 +3,10 @@
 //!
 //! Every measurement is a process of its own, so that its peak memory is its own. A ViT-S/16 with a text tower of the same size, random
 //! weights. Time is the least of all turns, since what else runs can only add to it; memory is the most. Leaves `OUT.csv`, with the fits,
-//! and `OUT.svg`. Reading order: [`axes`] (what grows, how, and why), [`point`] (one measurement), [`usage`], [`fit`], [`chart`].
+//! and `OUT.svg`. Reading order: [`axes`] (what grows, how, and why), [`point`] (one measurement), [`fit`], [`chart`].
 
 mod axes;
 mod point;
-mod usage;
 mod fit;
 mod chart;
 

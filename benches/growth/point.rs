@@ -1,10 +1,10 @@
 //! One measurement, in a process of its own.
 
 use crate::axes::{Axis, WIDTH};
-use crate::usage::usage;
 use serde::{Deserialize, Serialize};
 use simseg::{Picture, Recipe};
 use simseg_benches::training::pixels;
+use simseg_benches::usage::usage;
 use simseg_benches::{Failure, median, model};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::ModelConfig;

@@ -4,11 +4,13 @@
 //! - [`tensors`]: random tensors
 //! - [`training`]: a training step on random data
 //! - [`peak`]: what this machine can do at most
+//! - [`usage`]: what a process used
 
 pub mod model;
 pub mod tensors;
 pub mod training;
 pub mod peak;
+pub mod usage;
 
 /// Why a benchmark could not run.
 pub type Failure = Box<dyn std::error::Error>;

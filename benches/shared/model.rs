@@ -30,6 +30,7 @@ pub fn write(config: &ModelConfig, names: usize, folder: &Path) -> Result<(), Fa
         description: ModelDescription { model: config.choice(), aligner },
         parameters: config.layout()?.draw::<CpuTensor<f32>>(0, &CpuDevice)?,
         tokenizer: Tokenizer::from_words(words.into_iter().filter(|word| !word.is_empty()))?,
+        rounded: None,
     };
     Ok(loaded.write(folder)?)
 }

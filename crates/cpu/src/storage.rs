@@ -198,19 +198,51 @@ impl<A: Scalar> Weight<A> {
         Self { values, prepared: OnceLock::new() }
     }
 
-    /// `matrix`, a view of all the values, as a right operand that was copied once; none if copying would take memory that the
-    /// values themselves don't give back, or they were prepared as another matrix.
-    pub(crate) fn prepared(&self, kernel: &'static Kernel<A>, matrix: &ArrayView2<A>) -> Option<&Prepared<A>> {
+    /// How many values there are.
+    pub(crate) fn count(&self) -> usize {
+        self.values.count()
+    }
+
+    /// The matrix of this shape and these strides over all the values as a right operand that was copied once; none if copying would
+    /// take memory that the values themselves don't give back, or they were prepared as another matrix. `view` is the matrix itself.
+    pub(crate) fn prepared<'a>(
+        &self,
+        kernel: &'static Kernel<A>,
+        dim: [usize; 2],
+        strides: [isize; 2],
+        view: impl FnOnce() -> ArrayView2<'a, A>,
+    ) -> Option<&Prepared<A>> {
         if self.prepared.get().is_none() {
-            if !self.values.in_file() || matrix.len() != (*self.values).as_ref().len() {
+            let [k, n] = dim;
+            if k * n != self.values.count() {
                 return None;
             }
             // Not in `get_or_init`: copying uses all threads, one of which may take up another product with this weight meanwhile
             // and would wait for itself. Who comes second throws an equal copy away.
-            let _ = self.prepared.set(Prepared::new(kernel, matrix));
+            let _ = match self.values.narrow() {
+                // A copy in fewer bits is less than the values as this precision would be; they stay as they are besides, where they
+                // are no file's.
+                Some(narrow) if strides == [1, k as isize] && narrow.row_len() == k => {
+                    self.prepared.set(Prepared::narrow(kernel, &narrow, dim))
+                }
+                None if self.values.in_file() => self.prepared.set(Prepared::new(kernel, &view())),
+                _ => return None,
+            };
             self.values.release();
         }
-        self.prepared.get().filter(|prepared| prepared.is_of(matrix))
+        self.prepared.get().filter(|prepared| prepared.is_of(dim, strides))
+    }
+
+    /// Rows of `d` values that are kept in fewer bits, widened to `out`, one after the other; says whether they are kept so.
+    pub(crate) fn read_narrow_rows(&self, rows: &[u32], d: usize, out: &mut [A]) -> bool {
+        let mut wide = vec![0.0; d];
+        out.chunks_mut(d).zip(rows).all(|(out, &row)| {
+            let is_narrow = self.values.read_narrow_row(row as usize, &mut wide);
+            if is_narrow {
+                out.iter_mut().zip(&wide).for_each(|(y, &x)| *y = A::from_f64(f64::from(x)));
+            }
+            is_narrow
+        })
     }
 }
 

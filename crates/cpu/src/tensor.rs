@@ -86,9 +86,21 @@ impl<A: Scalar> CpuTensor<A> {
     pub(crate) fn prepared(&self, kernel: &'static Kernel<A>) -> Option<&Prepared<A>> {
         match &self.data {
             Storage::Shared(weight) if self.shape.len() == 2 => {
-                weight.prepared(kernel, &contraction::view2(self).reversed_axes())
+                let ([o, i], [row, column]) = ([self.shape[0], self.shape[1]], [self.strides[0], self.strides[1]]);
+                let strides = [column as isize, row as isize];
+                weight.prepared(kernel, [i, o], strides, || contraction::view2(self).reversed_axes())
             }
             _ => None,
+        }
+    }
+
+    /// Rows of this table `[v, d]`, if it is a whole weight in fewer bits; says whether it is. Only these rows are widened.
+    pub(crate) fn read_narrow_rows(&self, rows: &[u32], out: &mut [A]) -> bool {
+        match &self.data {
+            Storage::Shared(weight) if weight.count() == self.numel() && self.is_contiguous() => {
+                weight.read_narrow_rows(rows, self.shape[1], out)
+            }
+            _ => false,
         }
     }
 
@@ -122,7 +134,7 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
     }
 
     fn from_shared(data: SharedSlice, shape: &[usize], device: &CpuDevice) -> Result<Self> {
-        contract::values("from_shared", (*data).as_ref().len(), shape)?;
+        contract::values("from_shared", data.count(), shape)?;
         match A::share(data) {
             Ok(data) => {
                 let strides = row_major(shape);

@@ -3,6 +3,7 @@
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
+use simseg::WeightType;
 #[cfg(feature = "tch")]
 pub use simseg_tch::TchDevice as Libtorch;
 /// In a build without libtorch there is no device of it.
@@ -18,7 +19,8 @@ pub struct BackendArgs {
     /// Where: cpu, or with libtorch cuda:0.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// In which numbers; all but f32 with libtorch only. bf16 and f16 are automatic mixed precision.
+    /// In which numbers. On the cpu backend bf16 and int8 round the weights and keep them so in memory, for use, not for training;
+    /// arithmetic stays f32. With libtorch bf16 and f16 are automatic mixed precision; f64 and f16 need it.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
 }
@@ -39,10 +41,12 @@ pub enum Precision {
     F32,
     /// Double precision.
     F64,
-    /// bfloat16 where it is safe, f32 elsewhere.
+    /// bfloat16 where it is safe, f32 elsewhere; on the cpu backend for weights alone.
     Bf16,
     /// Half precision where it is safe, f32 elsewhere.
     F16,
+    /// Weights in 8 bits with a scale for each row, f32 elsewhere.
+    Int8,
 }
 
 /// A backend that is there, with its device. Only `on!` matches on it.
@@ -96,22 +100,38 @@ impl BackendArgs {
     /// Exit 2 with one line: this build has no libtorch, CUDA can't be loaded, no such device or precision.
     pub fn open(&self) -> Outcome<OpenBackend> {
         match (self.backend, self.device.as_str(), self.precision) {
-            (Backend::Cpu, "cpu", Precision::F32) => Ok(OpenBackend::Cpu),
-            (Backend::Cpu, "cpu", _) => {
-                Err(Failure::input("--precision", "the cpu backend computes in f32; others need `--backend tch`"))
-            }
+            (Backend::Cpu, "cpu", Precision::F32 | Precision::Bf16 | Precision::Int8) => Ok(OpenBackend::Cpu),
+            (Backend::Cpu, "cpu", _) => Err(Failure::input(
+                "--precision",
+                "the cpu backend computes in f32, with weights in f32, bf16 or int8; others need `--backend tch`",
+            )),
             (Backend::Cpu, other, _) => {
                 Err(Failure::input("--device", format!("the cpu backend runs on `cpu`, not `{other}`")))
             }
+            (Backend::Tch, _, Precision::Int8) => {
+                Err(Failure::input("--precision int8", "for the cpu backend alone; libtorch has f32, f64, bf16 and f16"))
+            }
             (Backend::Tch, device, precision) => Ok(OpenBackend::Tch(libtorch("--backend tch", device, precision)?)),
+        }
+    }
+
+    /// To which type the weights of a model are rounded where it is opened: that of the precision, on the cpu backend.
+    pub fn rounded(&self) -> Option<WeightType> {
+        match (self.backend, self.precision) {
+            (Backend::Cpu, Precision::Bf16) => Some(WeightType::Bf16),
+            (Backend::Cpu, Precision::Int8) => Some(WeightType::Int8),
+            _ => None,
         }
     }
 
     /// The same for a command that trains.
     ///
     /// # Errors
-    /// Also for f16, in which gradients vanish.
+    /// Also for f16, in which gradients vanish, and for rounded weights.
     pub fn open_for_training(&self) -> Outcome<OpenBackend> {
+        if self.rounded().is_some() {
+            return Err(Failure::input("--precision", "the cpu backend trains in f32: steps would be lost to rounding"));
+        }
         if self.precision == Precision::F16 {
             return Err(Failure::input("--precision f16", "gradients below 6e-8 would vanish; train in bf16"));
         }
@@ -135,6 +155,7 @@ pub fn libtorch(_asked: &str, device: &str, precision: Precision) -> Outcome<Lib
         Precision::F64 => simseg_tch::Precision::F64,
         Precision::Bf16 => simseg_tch::Precision::Bf16,
         Precision::F16 => simseg_tch::Precision::F16,
+        Precision::Int8 => return Err(Failure::input("--precision int8", "libtorch has f32, f64, bf16 and f16")),
     }))
 }
 

@@ -376,5 +376,5 @@ fn segment_refuses_bad_input_by_name() {
     if !cfg!(feature = "tch") {
         refused(&[&arguments[..], &["--backend", "tch"]].concat(), folder.path(), &["libtorch", "cargo xtask tch"]);
     }
-    refused(&[&arguments[..], &["--precision", "bf16"]].concat(), folder.path(), &["--backend tch"]);
+    refused(&[&arguments[..], &["--precision", "f64"]].concat(), folder.path(), &["--backend tch"]);
 }

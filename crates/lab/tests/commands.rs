@@ -184,6 +184,8 @@ fn a_stopped_evaluation_goes_on_to_the_same_result() {
     std::fs::rename(&hidden, &fourth).unwrap();
     let other = evaluate(&again, &["--resume", "--set", "map.upsample=nearest"]);
     assert!(String::from_utf8_lossy(&other.stderr).contains("another recipe"));
+    let other = evaluate(&again, &["--resume", "--precision", "int8"]);
+    assert!(String::from_utf8_lossy(&other.stderr).contains("another backend"));
     assert!(evaluate(&again, &["--resume"]).status.success());
     let mut resumed = json(&again);
     resumed["seconds"] = whole["seconds"].clone();

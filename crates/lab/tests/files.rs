@@ -351,7 +351,7 @@ fn models_of_any_patch_run_with_defaults() {
         let description = ModelDescription { model, aligner: Choice::new("holistic") };
         let parameters = description.layout(&registry).unwrap().draw::<CpuTensor<f32>>(0, &CpuDevice).unwrap();
         let directory = folder.path().join(format!("clip-{patch}-{size}"));
-        Loaded { description, parameters, tokenizer: tokenizer.clone() }.write(&directory).unwrap();
+        Loaded { description, parameters, tokenizer: tokenizer.clone(), rounded: None }.write(&directory).unwrap();
         let classes = folder.path().join("classes.txt");
         std::fs::write(&classes, "background\ncat\n").unwrap();
         let run = |arguments: &[&str]| {

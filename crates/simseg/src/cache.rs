@@ -1,7 +1,8 @@
 //! Class banks on disk: 80 prompts per class cost minutes with a large model, and depend on no image.
 //!
 //! A bank is found again by a hash of everything it depends on: the bytes of the weights and the vocabulary, the words, the recipe's
-//! prompts and score rule, and the backend with its device and precision. Anything else in its place, or a damaged file, is computed anew.
+//! prompts and score rule, and the backend with its device and precision, that of rounded
+//! weights included. Anything else in its place, or a damaged file, is computed anew.
 
 use crate::fingerprint::fingerprint;
 use crate::watch::Watch;
@@ -96,7 +97,7 @@ fn key<T: Tensor>(model: &Model<T>, folder: &Path, list: &ClassList) -> Result<S
         part(list.words(class).join("|").as_bytes());
     }
     part(fingerprint(folder)?.as_bytes());
-    part(format!("{} {:?}", std::any::type_name::<T>(), model.device()).as_bytes());
+    part(format!("{} {:?} {:?}", std::any::type_name::<T>(), model.device(), model.rounded()).as_bytes());
     Ok(hash.finalize().to_hex()[..32].to_owned())
 }
 

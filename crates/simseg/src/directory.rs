@@ -7,7 +7,7 @@ use simseg_data::Tokenizer;
 use simseg_data::checkpoint::Weights;
 use simseg_model::{Limits, NetworkConfig, Parameters};
 use simseg_registry::{Choice, explain};
-use simseg_tensor::{Parameter, Tensor};
+use simseg_tensor::{Parameter, Tensor, WeightType};
 use std::path::Path;
 
 /// `config.json`: `{"model": {"image": …, "text": …}, "aligner": {"kind": "loda", …}}`.
@@ -29,6 +29,8 @@ pub struct Loaded<T> {
     pub parameters: Parameters<T>,
     /// Its words.
     pub tokenizer: Tokenizer,
+    /// To which type its weights were rounded when they were read; none if they are as they were stored.
+    pub rounded: Option<WeightType>,
 }
 
 impl ModelDescription {
@@ -76,10 +78,30 @@ impl<T: Tensor> Loaded<T> {
         registry: &Registry<T>,
         device: &T::Device,
     ) -> Result<Self> {
+        Self::assemble_rounded(description, weights, None, tokenizer, registry, device)
+    }
+
+    /// The same with weights rounded to a type of fewer bits ([`simseg_data::checkpoint::is_narrowed`] says which), if one is given. The
+    /// CPU keeps them so in memory; arithmetic is that of the backend.
+    ///
+    /// # Errors
+    /// As [`Self::assemble`].
+    pub fn assemble_rounded(
+        description: ModelDescription,
+        weights: &Weights,
+        rounded: Option<WeightType>,
+        tokenizer: Tokenizer,
+        registry: &Registry<T>,
+        device: &T::Device,
+    ) -> Result<Self> {
         let layout = description.layout(registry)?;
         weights.accounted(layout.names())?;
         let value = |name: &str, parameter: &Parameter| -> Result<T> {
-            Ok(T::from_shared(weights.get(name, &parameter.shape)?, &parameter.shape, device)?)
+            let values = match rounded {
+                Some(kind) => weights.get_rounded(name, &parameter.shape, kind)?,
+                None => weights.get(name, &parameter.shape)?,
+            };
+            Ok(T::from_shared(values, &parameter.shape, device)?)
         };
         let parameters = layout.iter().map(|(name, parameter)| value(name, parameter)).collect::<Result<Vec<T>>>()?;
         let parameters = layout.with(parameters)?;
@@ -87,7 +109,7 @@ impl<T: Tensor> Loaded<T> {
         if found > most {
             return Err(Error::input("vocabulary", format!("{found} tokens; the model knows {most}")));
         }
-        Ok(Self { description, parameters, tokenizer })
+        Ok(Self { description, parameters, tokenizer, rounded })
     }
 }
 
@@ -124,6 +146,19 @@ impl<T: Tensor> Loaded<T> {
     /// # Errors
     /// One line that names the file and what was expected in it.
     pub fn read(folder: &Path, registry: &Registry<T>, device: &T::Device) -> Result<Self> {
+        Self::read_rounded(folder, None, registry, device)
+    }
+
+    /// The same with weights rounded to a type of fewer bits, if one is given: see [`Self::assemble_rounded`].
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_rounded(
+        folder: &Path,
+        rounded: Option<WeightType>,
+        registry: &Registry<T>,
+        device: &T::Device,
+    ) -> Result<Self> {
         let description = ModelDescription::read(folder)?;
         description.layout(registry).map_err(|error| about(&folder.join("config.json"), error))?;
         let tokenizer = TOKENIZERS.map(|name| folder.join(name));
@@ -132,7 +167,8 @@ impl<T: Tensor> Loaded<T> {
         };
         let tokenizer = Tokenizer::load(path)?;
         let weights = Weights::open(&folder.join("model.safetensors"))?;
-        Self::assemble(description, &weights, tokenizer, registry, device).map_err(|error| match error {
+        let loaded = Self::assemble_rounded(description, &weights, rounded, tokenizer, registry, device);
+        loaded.map_err(|error| match error {
             Error::Input(why) if why.starts_with("vocabulary: ") => Error::file(path, &why["vocabulary: ".len()..]),
             other => other,
         })

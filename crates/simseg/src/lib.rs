@@ -48,5 +48,6 @@ pub use simseg_data::Picture;
 pub use simseg_data::picture::{LabelFormat, Labels};
 pub use simseg_registry::Choice;
 pub use simseg_segment::ClassList;
+pub use simseg_tensor::WeightType;
 pub use watch::{Unwatched, Watch};
 pub use words::Words;

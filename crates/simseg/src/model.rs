@@ -10,7 +10,7 @@ use simseg_data::picture::{LabelFormat, Labels};
 use simseg_data::{Picture, Tokenizer};
 use simseg_model::{Aligner, Network, NetworkConfig, Parameters, Stage};
 use simseg_segment::{ImageFeatures, Segmentation, Segmenter, View};
-use simseg_tensor::{NoTap, Tap, Tensor};
+use simseg_tensor::{NoTap, Tap, Tensor, WeightType};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ pub struct Model<T: Tensor = CpuTensor<f32>> {
     recipe: Recipe,
     registry: Arc<Registry<T>>,
     device: T::Device,
+    rounded: Option<WeightType>,
 }
 
 /// A label map, and how it came about.
@@ -73,8 +74,22 @@ impl Model {
     /// One line that names the file and what was expected in it.
     #[inline]
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::read(folder.as_ref(), None)
+    }
+
+    /// The same with its weights rounded to bf16, f16 or int8, and kept so in memory. Arithmetic stays f32.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    #[inline]
+    pub fn open_rounded(folder: impl AsRef<Path>, to: WeightType) -> Result<Self> {
+        Self::read(folder.as_ref(), Some(to))
+    }
+
+    #[inline]
+    fn read(folder: &Path, rounded: Option<WeightType>) -> Result<Self> {
         let registry = Arc::new(Registry::built_in());
-        let loaded = Loaded::read(folder.as_ref(), &registry, &CpuDevice)?;
+        let loaded = Loaded::read_rounded(folder, rounded, &registry, &CpuDevice)?;
         Self::assemble(loaded, None, registry, &CpuDevice)
     }
 }
@@ -107,7 +122,7 @@ impl<T: Tensor> Model<T> {
         registry: Arc<Registry<T>>,
         device: &T::Device,
     ) -> Result<Self> {
-        let Loaded { description, parameters, tokenizer } = loaded;
+        let Loaded { description, parameters, tokenizer, rounded } = loaded;
         let config: Arc<dyn NetworkConfig<T>> = description.network(&registry)?.into();
         let recipe = recipe.unwrap_or_else(|| usual(config.image_size())).resolved(&registry)?.fitted(&*config)?;
         let network = config.build(&parameters)?.into();
@@ -123,6 +138,7 @@ impl<T: Tensor> Model<T> {
             recipe,
             registry,
             device: device.clone(),
+            rounded,
         })
     }
 
@@ -242,6 +258,10 @@ impl<T: Tensor> Model<T> {
     /// What can be chosen by name.
     pub fn registry(&self) -> &Registry<T> {
         &self.registry
+    }
+    /// To which type its weights were rounded when it was opened; none if they are as they were stored.
+    pub fn rounded(&self) -> Option<WeightType> {
+        self.rounded
     }
     /// Where it computes.
     pub fn device(&self) -> &T::Device {

@@ -1,7 +1,7 @@
 //! What a tensor must do, the formulas built on it, and the derivative table.
 //!
 //! Reading order: [`error`], [`tensor`] (the trait), [`contract`] (its rules), [`ops`] (formulas), [`hooks`] (formulas a backend may fuse),
-//! [`autodiff`] (gradients for any backend) with its table in [`adjoint`], [`parameters`], [`random`].
+//! [`autodiff`] (gradients for any backend) with its table in [`adjoint`], [`parameters`], [`narrow`] (weights in fewer bits), [`random`].
 
 pub mod error;
 pub mod tensor;
@@ -11,12 +11,14 @@ pub mod hooks;
 pub mod adjoint;
 pub mod autodiff;
 pub mod parameters;
+pub mod narrow;
 pub mod random;
 pub mod tap;
 pub mod normalisation;
 
 pub use autodiff::Autodiff;
 pub use error::{Error, Result};
+pub use narrow::{Narrow, WeightType};
 pub use normalisation::Normalisation;
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};

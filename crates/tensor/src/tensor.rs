@@ -14,7 +14,7 @@
 //! Below the required methods stand the *fused hooks*: provided methods whose default is their formula in primitives
 //! ([`crate::hooks`]) and which a backend may override for speed, each with its adjoint.
 
-use crate::{Result, hooks};
+use crate::{Narrow, Result, hooks};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -53,6 +53,26 @@ pub trait Shared<E = f32>: AsRef<[E]> + Send + Sync {
     /// Says that they will hardly be read again, by a backend that has a copy in an order of its own: what memory a mapped file
     /// takes up for them can be given back. They can still be read.
     fn release(&self) {}
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.as_ref().len()
+    }
+    /// The same values in fewer bits, if they are kept so: a backend that reads these, and never `as_ref`, leaves them so in memory.
+    fn narrow(&self) -> Option<Narrow> {
+        None
+    }
+    /// Writes row `row` of values that are kept in fewer bits, in rows as long as `out`, widened; says whether they are. Else `out`
+    /// stays as it is.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    fn read_narrow_row(&self, row: usize, out: &mut [f32]) -> bool {
+        let narrow = self.narrow().filter(|narrow| narrow.row_len() == out.len());
+        narrow.is_some_and(|narrow| {
+            narrow.read_row(row, out);
+            true
+        })
+    }
 }
 
 impl<E: Send + Sync> Shared<E> for Vec<E> {}

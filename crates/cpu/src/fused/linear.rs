@@ -70,7 +70,7 @@ pub(crate) fn backward<A: Scalar>(
 #[cfg(test)]
 mod tests {
     use crate::{CpuDevice, CpuTensor};
-    use simseg_tensor::{Ops, Shared, Tensor};
+    use simseg_tensor::{Narrow, Ops, Shared, Tensor, WeightType};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -112,5 +112,52 @@ mod tests {
         let x = x.slice(1, 0, 200).unwrap();
         assert_eq!(bits(&x, &flat.slice(0, 7, 50).unwrap()), bits(&x, &own.slice(0, 7, 50).unwrap()));
         assert_eq!(flat.to_vec::<f32>().unwrap(), values);
+    }
+
+    /// Values in fewer bits that nobody may ask for as a whole.
+    struct Fewer(Narrow);
+    impl AsRef<[f32]> for Fewer {
+        fn as_ref(&self) -> &[f32] {
+            panic!("all of it was widened at once")
+        }
+    }
+    impl Shared for Fewer {
+        fn count(&self) -> usize {
+            self.0.count()
+        }
+        fn narrow(&self) -> Option<Narrow> {
+            Some(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn products_and_rows_of_weights_in_fewer_bits_are_those_of_the_widened_ones_to_the_bit() {
+        let Some(_) = crate::product::kernel::<f32>() else { return }; // matrixmultiply wants f32 as a whole
+        let draw =
+            |count: usize, step: usize| (0..count).map(|i| (i * step % 97) as f32 / 97.0 - 0.5).collect::<Vec<f32>>();
+        for kind in WeightType::ALL {
+            // One panel and less, several chains, several groups of panels.
+            for [o, i] in [[1, 1], [5, 40], [33, 385], [300, 200], [700, 1000]] {
+                let narrow = Narrow::round(kind, &draw(o * i, 31), i);
+                let wide = CpuTensor::<f32>::from_host(&narrow.widened(), &[o, i], &CpuDevice).unwrap();
+                let fewer = CpuTensor::<f32>::from_shared(Arc::new(Fewer(narrow)), &[o, i], &CpuDevice).unwrap();
+                let bias = CpuTensor::<f32>::from_host::<f32>(&draw(o, 7), &[o], &CpuDevice).unwrap();
+                for rows in [1, 9, 130, 600] {
+                    let x = CpuTensor::<f32>::from_host::<f32>(&draw(rows * i, 17), &[rows, i], &CpuDevice).unwrap();
+                    let bits = |weight: &CpuTensor<f32>, threads| {
+                        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                        pool.install(|| x.linear(weight, Some(&bias)).unwrap().to_vec::<f32>().unwrap())
+                    };
+                    let expected = bits(&wide, 1);
+                    for threads in [1, 2, 5] {
+                        let same = bits(&fewer, threads) == expected;
+                        assert!(same, "{kind} [{rows}, {i}] × [{i}, {o}] with {threads} threads");
+                    }
+                }
+                let index = CpuTensor::<f32>::index_from_host(&[o - 1, 0, o / 2], &[3], &CpuDevice).unwrap();
+                let rows = |table: &CpuTensor<f32>| table.rows(&index).unwrap().to_vec::<f32>().unwrap();
+                assert_eq!(rows(&fewer), rows(&wide), "{kind} rows of [{o}, {i}]");
+            }
+        }
     }
 }

@@ -11,13 +11,14 @@
 //! What is copied is what would be read badly in place: a transposed right operand, rows far apart. What is used once or
 //! twice is read where it is. A weight can be copied once for all calls: [`Prepared`]. It is then read from memory, as no cache
 //! holds all weights of a model, so up to [`FEW`] rows are one block, which reads it once; and while some panels are multiplied the
-//! next are asked for.
+//! next are asked for. A weight in fewer bits stays so in its panels: a task widens a group of them into its copy, and multiplies that.
 //!
 //! **Every value of `c` is the same sum in the same order** whatever the blocks, the tiles, the copies, the kernel and the
 //! number of threads: one chain of fused multiply-adds for each stretch of [`panel::chain`] steps, each added in turn.
 
 pub mod kernel;
 mod panel;
+mod narrow;
 mod prepared;
 
 pub use kernel::Kernel;
@@ -26,6 +27,7 @@ pub use prepared::Prepared;
 use crate::path::Path;
 use crate::scalar::Scalar;
 use kernel::{Out, Size, Strided, stride};
+use narrow::NarrowPanels;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 use panel::{Panels, Tiles, aligned_mut, chain, columns, pack_tiles, padded, scratch, strided};
 use rayon::prelude::*;
@@ -61,6 +63,8 @@ pub(crate) fn kernel<A: Scalar>() -> Option<&'static Kernel<A>> {
 enum Right<'a, A: Scalar> {
     /// Copied already.
     Panels(Panels<'a, A>),
+    /// The same in fewer bits, widened group by group.
+    Narrow(NarrowPanels<'a>),
     /// As it lies in memory.
     Matrix(ArrayView2<'a, A>),
 }
@@ -192,6 +196,7 @@ impl<'a, A: Scalar> Product<'a, A> {
         let from = first * kernel.width();
         let (depth, right_n) = match &right {
             Right::Panels(panels) => panels.dim(),
+            Right::Narrow(panels) => panels.dim(),
             Right::Matrix(b) => b.dim(),
         };
         let fits = k == depth && m == rows.len() && rows.end <= a.nrows() && from + n <= right_n;
@@ -211,8 +216,8 @@ impl<'a, A: Scalar> Product<'a, A> {
         let count = n.div_ceil(kernel.width());
         // Groups of about equally many panels.
         let group_of = count.div_ceil(count.div_ceil(PANELS).max(1)).max(1);
-        let len =
-            if let Right::Matrix(_) = right { most * padded(kernel, n.min(group_of * kernel.width())) } else { 0 };
+        let copies = !matches!(right, Right::Panels(_));
+        let len = if copies { most * padded(kernel, n.min(group_of * kernel.width())) } else { 0 };
         let mut copy = scratch(len);
         let copy = aligned_mut(&mut copy, len);
         for start in (0..k).step_by(most) {
@@ -235,7 +240,8 @@ impl<'a, A: Scalar> Product<'a, A> {
                 let here = from + group * kernel.width()..from + n.min(next * kernel.width());
                 let ahead = match &right {
                     Right::Panels(panels) => panels.after(kernel, &steps, first..first + count, first + next),
-                    Right::Matrix(_) => &[],
+                    // What is widened is read from front to back, which the CPU foresees.
+                    Right::Narrow(_) | Right::Matrix(_) => &[],
                 };
                 let mut ahead = ahead[..ahead.len().min(group_of * kernel.width() * most)].chunks(64 / size_of::<A>());
                 let lines = ahead.len().div_ceil(tiles.count());
@@ -331,6 +337,10 @@ impl<A: Scalar> Right<'_, A> {
             Self::Panels(panels) => {
                 let first = columns.start / kernel.width();
                 Chain { matrix: (std::ptr::null(), 0), in_place: 0, copies: *panels, steps, first }
+            }
+            Self::Narrow(panels) => {
+                let copies = panels.widen(kernel, &steps, columns, copy);
+                Chain { matrix: (std::ptr::null(), 0), in_place: 0, copies, steps: 0..steps.len(), first: 0 }
             }
             Self::Matrix(b) => {
                 let b = b.slice(s![steps.clone(), columns]);

@@ -2,10 +2,12 @@
 //!
 //! Copying takes about as long as 20 rows of the product do, so it costs 6% of a picture's 325 tokens and most of a short text's 10.
 
+use super::narrow::NarrowCopy;
 use super::panel::{Panels, SPARE, aligned, aligned_mut};
 use super::{Kernel, Product, Right};
 use crate::scalar::Scalar;
 use ndarray::{ArrayView2, ArrayViewMut2};
+use simseg_tensor::Narrow;
 
 /// A right operand `[k, n]` in panels.
 #[derive(Debug)]
@@ -14,8 +16,15 @@ pub struct Prepared<A: Scalar> {
     dim: [usize; 2],
     /// Of the matrix that was copied.
     strides: [isize; 2],
+    values: Values<A>,
+}
+
+#[derive(Debug)]
+enum Values<A> {
     /// Not a [`crate::storage::Buffer`]: weights stay, and would let the pool hold as much again for others.
-    values: Vec<A>,
+    Wide(Vec<A>),
+    /// In fewer bits.
+    Narrow(NarrowCopy),
 }
 
 impl<A: Scalar> Prepared<A> {
@@ -25,12 +34,18 @@ impl<A: Scalar> Prepared<A> {
         let len = Panels::len(kernel, dim);
         let mut values = vec![A::default(); len + SPARE];
         Panels::fill(kernel, b, aligned_mut(&mut values, len), true);
-        Self { kernel, dim, strides: [b.strides()[0], b.strides()[1]], values }
+        Self { kernel, dim, strides: [b.strides()[0], b.strides()[1]], values: Values::Wide(values) }
     }
 
-    /// Whether it is a copy of this view of the matrix, and not of its transpose, say.
-    pub(crate) fn is_of(&self, b: &ArrayView2<A>) -> bool {
-        b.shape() == self.dim && b.strides() == self.strides
+    /// Copies a weight `[n, k]` as the right operand `[k, n]`, in as few bits as it has.
+    pub(crate) fn narrow(kernel: &'static Kernel<A>, weight: &Narrow, dim: [usize; 2]) -> Self {
+        let values = Values::Narrow(NarrowCopy::new(kernel, weight, dim));
+        Self { kernel, dim, strides: [1, dim[0] as isize], values }
+    }
+
+    /// Whether it is a copy of a matrix of this shape and these strides over the same values, and not of its transpose, say.
+    pub(crate) fn is_of(&self, dim: [usize; 2], strides: [isize; 2]) -> bool {
+        dim == self.dim && strides == self.strides
     }
 
     /// `c = a·b`, plus `bias` in every row: to the bit what [`super::product`] gives for the matrix itself.
@@ -38,7 +53,12 @@ impl<A: Scalar> Prepared<A> {
     /// # Panics
     /// As [`super::multiply`].
     pub(crate) fn product(&self, a: &ArrayView2<A>, bias: Option<&[A]>, c: ArrayViewMut2<A>) {
-        let panels = Panels::of(aligned(&self.values, Panels::len(self.kernel, self.dim)), self.dim);
-        Product { kernel: self.kernel, alpha: A::lit(1.0), a, bias }.blocks(Right::Panels(panels), c);
+        let right = match &self.values {
+            Values::Wide(values) => {
+                Right::Panels(Panels::of(aligned(values, Panels::len(self.kernel, self.dim)), self.dim))
+            }
+            Values::Narrow(copy) => Right::Narrow(copy.panels()),
+        };
+        Product { kernel: self.kernel, alpha: A::lit(1.0), a, bias }.blocks(right, c);
     }
 }

@@ -3,6 +3,7 @@
 //! A model directory holds `config.json`, `model.safetensors` and `vocab.txt` (or `tokenizer.json`). What others published
 //! comes in through `source`, which reads PyTorch's own format too.
 
+mod narrow;
 #[cfg(feature = "fs")]
 mod pickle;
 #[cfg(feature = "fs")]
@@ -17,8 +18,11 @@ pub use source::{Checkpoint, parts};
 #[cfg(feature = "fs")]
 pub use writing::{Stored, write, write_stored};
 
+pub use narrow::{SCALE, is_narrowed, rounded};
+
 use crate::{Error, Result};
-use simseg_tensor::{Shared, SharedSlice};
+use safetensors::Dtype;
+use simseg_tensor::{Shared, SharedSlice, WeightType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +46,7 @@ impl std::ops::Deref for Bytes {
     }
 }
 
-/// Named f32 tensors in a file.
+/// Named tensors of real values in a file: f32, f16, bf16, or int8 with scales ([`SCALE`]).
 pub struct Weights {
     path: PathBuf,
     bytes: Bytes,
@@ -55,13 +59,50 @@ pub struct Weights {
 #[derive(Debug, Clone)]
 struct Entry {
     shape: Vec<usize>,
+    dtype: Dtype,
     bytes: std::ops::Range<usize>,
+    /// Of int8, one for each row.
+    scales: Vec<f32>,
 }
 
 /// A tensor's values inside the file.
 struct InPlace {
     bytes: Bytes,
     range: std::ops::Range<usize>,
+}
+
+impl InPlace {
+    fn is_mapped(&self) -> bool {
+        match self.bytes {
+            #[cfg(all(feature = "fs", unix))]
+            Bytes::Mapped(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Gives back the memory of the pages, if they are a mapped file's.
+    fn give_back(&self) {
+        #[cfg(all(feature = "fs", unix))]
+        {
+            /// Whole pages on every CPU: they are of 4, 16 or 64 KiB.
+            const PAGE: usize = 1 << 16;
+            // Neighbours may still be read, so only pages that are of this tensor alone.
+            let (from, to) = (self.range.start.next_multiple_of(PAGE), self.range.end / PAGE * PAGE);
+            if let Bytes::Mapped(map) = &self.bytes
+                && from < to
+            {
+                // SAFETY: the map is read-only, so no change is lost; who reads these pages again gets them from the file, as at first.
+                let done = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
+                drop(done); // advice: where it isn't taken, memory is only not given back
+            }
+        }
+    }
+}
+
+impl AsRef<[u8]> for InPlace {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[self.range.clone()]
+    }
 }
 
 impl AsRef<[f32]> for InPlace {
@@ -71,24 +112,11 @@ impl AsRef<[f32]> for InPlace {
 }
 
 impl Shared for InPlace {
-    #[cfg(all(feature = "fs", unix))]
     fn in_file(&self) -> bool {
-        matches!(self.bytes, Bytes::Mapped(_))
+        self.is_mapped()
     }
-
-    #[cfg(all(feature = "fs", unix))]
     fn release(&self) {
-        /// Whole pages on every CPU: they are of 4, 16 or 64 KiB.
-        const PAGE: usize = 1 << 16;
-        // Neighbours may still be read, so only pages that are of this tensor alone.
-        let (from, to) = (self.range.start.next_multiple_of(PAGE), self.range.end / PAGE * PAGE);
-        if let Bytes::Mapped(map) = &self.bytes
-            && from < to
-        {
-            // SAFETY: the map is read-only, so no change is lost; who reads these pages again gets them from the file, as at first.
-            let done = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
-            drop(done); // advice: where it isn't taken, memory is only not given back
-        }
+        self.give_back();
     }
 }
 
@@ -96,7 +124,7 @@ impl Weights {
     /// Maps a file.
     ///
     /// # Errors
-    /// If it is no safetensors file, is cut short, or holds anything but f32.
+    /// If it is no safetensors file, is cut short, or holds anything but f32, f16, bf16 and int8 with finite scales.
     #[cfg(feature = "fs")]
     pub fn open(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(Error::io(path))?;
@@ -121,14 +149,21 @@ impl Weights {
         let start = header + 8;
         let mut entries = BTreeMap::new();
         for (name, info) in metadata.tensors() {
-            if info.dtype != safetensors::Dtype::F32 {
-                return Err(Error::content(path, format!("tensor `{name}` is {:?}; expected F32", info.dtype)));
+            if info.dtype != Dtype::F32 && narrow::kind(info.dtype).is_none() {
+                let text = format!("tensor `{name}` is {:?}; expected F32, F16, BF16 or I8", info.dtype);
+                return Err(Error::content(path, text));
             }
             let range = start + info.data_offsets.0..start + info.data_offsets.1;
             if range.end > all.len() {
                 return Err(Error::content(path, format!("cut short inside tensor `{name}`")));
             }
-            entries.insert(name, Entry { shape: info.shape.clone(), bytes: range });
+            let (shape, dtype) = (info.shape.clone(), info.dtype);
+            entries.insert(name, Entry { shape, dtype, bytes: range, scales: vec![] });
+        }
+        let int8 = entries.iter().filter(|(_, entry)| entry.dtype == Dtype::I8);
+        for name in int8.map(|(name, _)| name.clone()).collect::<Vec<String>>() {
+            let scales = scales(&mut entries, &name, all).map_err(|text| Error::content(path, text))?;
+            entries.entry(name).and_modify(|entry| entry.scales = scales);
         }
         let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
         Ok(Self { path: path.to_owned(), bytes, entries, metadata })
@@ -149,7 +184,8 @@ impl Weights {
         self.entries.get(name).map(|entry| &entry.shape[..])
     }
 
-    /// A tensor of the wanted shape, in place where the file's alignment allows it.
+    /// A tensor of the wanted shape, in place: as f32, or in the fewer bits that the file has it in, which are widened when they are
+    /// read.
     ///
     /// # Errors
     /// If it is missing or has another shape.
@@ -159,12 +195,26 @@ impl Weights {
         if entry.shape != shape {
             return Err(problem(format!("tensor `{name}` has shape {:?}; expected {shape:?}", entry.shape)));
         }
-        let bytes = &self.bytes[entry.bytes.clone()];
-        if bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok() && cfg!(target_endian = "little") {
-            return Ok(Arc::new(InPlace { bytes: self.bytes.clone(), range: entry.bytes.clone() }));
+        let place = InPlace { bytes: self.bytes.clone(), range: entry.bytes.clone() };
+        if let Some(kind) = narrow::kind(entry.dtype) {
+            let stored = narrow::Stored::new(kind, place, entry.scales.clone(), narrow::row_len(shape));
+            return Ok(Arc::new(stored.ok_or_else(|| problem(format!("tensor `{name}` does not fit its bytes")))?));
         }
-        let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        Ok(Arc::new(values.collect::<Vec<f32>>()))
+        let bytes = &self.bytes[entry.bytes.clone()];
+        if cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, f32>(bytes).is_ok() {
+            return Ok(Arc::new(place));
+        }
+        Ok(Arc::new(floats(bytes)))
+    }
+
+    /// The same, rounded to a type of fewer bits where [`is_narrowed`] says so.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_rounded(&self, name: &str, shape: &[usize], kind: WeightType) -> Result<SharedSlice> {
+        let has = self.entries.get(name).and_then(|entry| narrow::kind(entry.dtype));
+        let values = self.get(name, shape)?;
+        Ok(if has == Some(kind) { values } else { rounded(values, name, shape, kind) })
     }
 
     /// Whether every tensor of the file is among `expected`.
@@ -178,6 +228,28 @@ impl Weights {
             return Ok(());
         }
         Err(Error::content(&self.path, format!("{} tensors nobody asked for: {}", extra.len(), extra.join(", "))))
+    }
+}
+
+/// Little-endian f32.
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+/// Takes the scales of an int8 tensor out of the entries, where they are no tensor of their own.
+fn scales(entries: &mut BTreeMap<String, Entry>, name: &str, all: &[u8]) -> std::result::Result<Vec<f32>, String> {
+    let of = format!("{name}{SCALE}");
+    let rows = entries[name].shape.first().copied();
+    let rows = rows.ok_or_else(|| format!("tensor `{name}` is I8 without rows; expected a matrix"))?;
+    let found = entries.remove(&of);
+    let found = found.ok_or_else(|| format!("tensor `{name}` is I8, but its scales `{of}` are missing"))?;
+    if found.dtype != Dtype::F32 || found.shape != [rows] {
+        return Err(format!("scales `{of}` are {:?} {:?}; expected F32 [{rows}]", found.dtype, found.shape));
+    }
+    let scales = floats(&all[found.bytes]);
+    match scales.iter().all(|scale| scale.is_finite() && *scale >= 0.0) {
+        true => Ok(scales),
+        false => Err(format!("scales `{of}` hold values that are negative or not finite")),
     }
 }
 
@@ -211,5 +283,38 @@ mod tests {
             std::fs::write(&path, &whole[..cut]).unwrap();
             assert!(Weights::open(&path).is_err(), "cut at {cut}");
         }
+    }
+
+    /// A file with tensors of given types.
+    fn file(tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) -> Result<Weights> {
+        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+            (*name, safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
+        Weights::from_bytes(safetensors::serialize(views, None).unwrap())
+    }
+
+    #[test]
+    fn short_types_are_widened_and_scales_are_no_tensors_of_their_own() {
+        let le = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let int8 = |scales: Vec<u8>, rows: usize| {
+            file(&[("w", Dtype::I8, vec![2, 2], vec![1, 255, 3, 127]), ("w.scale", Dtype::F32, vec![rows], scales)])
+        };
+        let weights = int8(le(&[0.5, 2.0]), 2).unwrap();
+        assert_eq!((*weights.get("w", &[2, 2]).unwrap()).as_ref(), [0.5, -0.5, 6.0, 254.0]);
+        assert_eq!(weights.names().collect::<Vec<_>>(), ["w"]);
+        for (dtype, bytes) in [(Dtype::BF16, vec![0x80, 0x3f, 0, 0xc0]), (Dtype::F16, vec![0, 0x3c, 0, 0xc0])] {
+            let weights = file(&[("w", dtype, vec![2], bytes)]).unwrap();
+            assert_eq!((*weights.get("w", &[2]).unwrap()).as_ref(), [1.0, -2.0]);
+        }
+        let refused = |weights: Result<Weights>, why: &str| {
+            let text = weights.err().unwrap().to_string();
+            assert!(text.contains(why) && !text.contains('\n'), "{text}");
+        };
+        refused(file(&[("w", Dtype::I8, vec![2], vec![1, 2])]), "`w.scale` are missing");
+        refused(file(&[("w", Dtype::I8, vec![], vec![1])]), "without rows");
+        refused(int8(le(&[0.5]), 1), "expected F32 [2]");
+        refused(int8(le(&[0.5, f32::NAN]), 2), "not finite");
+        refused(int8(le(&[0.5, -1.0]), 2), "negative");
+        refused(file(&[("w", Dtype::F64, vec![1], vec![0; 8])]), "expected F32, F16, BF16 or I8");
     }
 }

@@ -5,6 +5,7 @@
 use super::pickle::Element;
 use super::pth;
 use crate::{Error, Result};
+use simseg_tensor::narrow::{from_bf16, from_f16};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -185,22 +186,10 @@ fn as_f32(element: Element, bytes: &[u8]) -> f32 {
     match element {
         Element::F32 => f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
         Element::F64 => f64::from_le_bytes(std::array::from_fn(|i| bytes[i])) as f32,
-        Element::Bf16 => f32::from_bits(u32::from(short()) << 16),
-        Element::F16 => half(short()),
+        Element::Bf16 => from_bf16(short()),
+        Element::F16 => from_f16(short()),
         Element::Whole(_) => f32::NAN,
     }
-}
-
-/// IEEE 754 half precision: a sign, 5 bits of exponent, 10 of mantissa.
-fn half(bits: u16) -> f32 {
-    let (sign, exponent, mantissa) = (bits >> 15, bits >> 10 & 31, bits & 1023);
-    let size = match exponent {
-        0 => f32::from(mantissa) * 2f32.powi(-24),
-        31 if mantissa == 0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => f32::from(1024 + mantissa) * 2f32.powi(i32::from(exponent) - 25),
-    };
-    if sign == 1 { -size } else { size }
 }
 
 /// Positions of a strided tensor's values, row-major.
@@ -249,15 +238,6 @@ fn safetensors(bytes: &[u8]) -> std::result::Result<BTreeMap<String, Located>, S
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_precision_by_hand() {
-        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x3555, 0.333_251_95), (0x0001, 5.960_464_5e-8)] {
-            assert_eq!(half(bits), value, "{bits:#06x}");
-        }
-        assert!(half(0x7c00) == f32::INFINITY && half(0xfc00) == f32::NEG_INFINITY && half(0x7e00).is_nan());
-        assert_eq!(half(0x7bff), 65504.0);
-    }
 
     #[test]
     fn a_transposed_view_is_read_row_by_row() {

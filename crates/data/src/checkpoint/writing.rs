@@ -1,6 +1,9 @@
 //! Weights on their way to a file.
 
+use super::narrow::{self, SCALE, row_len};
+use super::floats;
 use crate::{Error, Result, atomic};
+use simseg_tensor::{Narrow, WeightType};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -35,6 +38,26 @@ impl<'a> Stored<'a> {
     /// Real values as row-major f32 in little-endian bytes, made or borrowed when they are written.
     pub fn lazy(name: String, shape: Vec<usize>, bytes: impl Fn() -> Cow<'a, [u8]> + 'a) -> Self {
         Self { name, dtype: safetensors::Dtype::F32, shape, bytes: Box::new(bytes) }
+    }
+
+    /// The same in fewer bits: the values, and for int8 their scales in a tensor of their own.
+    pub fn narrow(
+        name: String,
+        shape: Vec<usize>,
+        kind: WeightType,
+        bytes: impl Fn() -> Cow<'a, [u8]> + Clone + 'a,
+    ) -> Vec<Self> {
+        let row = row_len(&shape);
+        let rounded = move || Narrow::round(kind, &floats(&bytes()), row);
+        let (of, rows) = (format!("{name}{SCALE}"), shape.first().copied().unwrap_or(1));
+        let values = rounded.clone();
+        let making: Making<'a> = Box::new(move || Cow::Owned(values().bytes().to_vec()));
+        let stored = Self { name, dtype: narrow::dtype(kind), shape, bytes: making };
+        if kind != WeightType::Int8 {
+            return vec![stored];
+        }
+        let scales = move || rounded().scales().iter().flat_map(|x| x.to_le_bytes()).collect();
+        vec![stored, Self::lazy(of, vec![rows], move || Cow::Owned(scales()))]
     }
 }
 

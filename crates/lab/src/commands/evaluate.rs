@@ -91,7 +91,7 @@ pub struct Mistake {
 /// Exit 2 for bad input; what was counted until then is kept for `--resume`.
 pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome<Report> {
     let began = Instant::now();
-    let model = options.model.open::<T>(&options.data.dataset, extension, device)?;
+    let model = options.model.open::<T>(&options.data.dataset, options.backend.rounded(), extension, device)?;
     let Opened { dataset, classes } = options.data.open(model.registry())?;
     // Intersections and unions first: the interval and the classes' own figures come from them.
     let others = options.metrics.iter().map(String::as_str).filter(|name| *name != USUAL_METRICS[0]);
@@ -102,6 +102,7 @@ pub fn evaluate<T: Tensor>(options: &Options, extension: &impl Extension, device
         "model": options.model.folder, "dataset": options.data.dataset, "root": options.data.place(),
         "weights": simseg::fingerprint::fingerprint(&options.model.folder)?,
         "classes": (0..classes.len()).map(|class| classes.words(class)).collect::<Vec<_>>(), "recipe": model.recipe(), "oracle": options.oracle, "metrics": names,
+        "backend": options.backend.names(),
     });
     let partial = path_of(&options.out);
     let root: Vec<&Path> = options.data.root.iter().chain(&options.data.classes).map(PathBuf::as_path).collect();

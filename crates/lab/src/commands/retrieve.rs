@@ -89,7 +89,7 @@ pub fn retrieve<T: Tensor>(options: &Options, extension: &impl Extension, device
     let recipe =
         Recipe { input: Input { size: options.crop, fit: Fit::Squash, ..Recipe::plain().input }, ..Recipe::plain() };
     let registry = Arc::new(Registry::with(extension));
-    let loaded = Loaded::read(&options.model, &registry, device)?;
+    let loaded = Loaded::read_rounded(&options.model, options.backend.rounded(), &registry, device)?;
     let model = Model::<T>::assemble(loaded, Some(recipe), registry, device)?;
     if model.aligner().pairwise() {
         let why = "compares images and captions pair by pair; retrieval ranks by one vector for each";

@@ -59,7 +59,7 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
     let outputs: Vec<PathBuf> = outputs.chain(options.trace.clone()).chain(options.timings.clone()).collect();
     let inputs = images.iter().chain([&options.classes.file, &options.model.folder]);
     output::guard(&inputs.map(PathBuf::as_path).collect::<Vec<_>>(), &outputs)?;
-    let model = clock.time("load", || options.model.open::<T>("", extension, device))?;
+    let model = clock.time("load", || options.model.open::<T>("", options.backend.rounded(), extension, device))?;
     atomic::folder(&options.out)?;
     let words = clock.time("text", || options.model.words(&model, list))?;
     let many = words.list.len() > 255;

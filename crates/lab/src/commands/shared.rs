@@ -6,7 +6,7 @@ use crate::output::note;
 use crate::progress::Steps;
 use clap::{Args, ValueEnum};
 use simseg::words::class_file;
-use simseg::{Cache, Choice, ClassList, Extension, Loaded, Model, Recipe, Registry, Words};
+use simseg::{Cache, Choice, ClassList, Extension, Loaded, Model, Recipe, Registry, WeightType, Words};
 use simseg_data::{Dataset, Exif, Source};
 use simseg_segment::Threshold;
 use simseg_tensor::Tensor;
@@ -48,12 +48,18 @@ impl ModelArgs {
         Ok(if released { "official-code" } else { "plain" }.to_owned())
     }
 
-    /// The model with its recipe, as it is for a data set (empty for none).
+    /// The model with its recipe, as it is for a data set (empty for none), its weights rounded to a type if one is given.
     ///
     /// # Errors
     /// One line that names the file or switch that is wrong.
-    pub fn open<T: Tensor>(&self, dataset: &str, extension: &impl Extension, device: &T::Device) -> Outcome<Model<T>> {
-        let model = self.open_uncalibrated(dataset, extension, device)?;
+    pub fn open<T: Tensor>(
+        &self,
+        dataset: &str,
+        rounded: Option<WeightType>,
+        extension: &impl Extension,
+        device: &T::Device,
+    ) -> Outcome<Model<T>> {
+        let model = self.open_uncalibrated(dataset, rounded, extension, device)?;
         match calibration::wanted(model.recipe()).map(|rule| rule.check(0)) {
             Some(Err(error)) => Err(Failure::from(error).within(format!("--recipe {}: ", self.recipe))),
             _ => Ok(model),
@@ -67,12 +73,13 @@ impl ModelArgs {
     pub fn open_uncalibrated<T: Tensor>(
         &self,
         dataset: &str,
+        rounded: Option<WeightType>,
         extension: &impl Extension,
         device: &T::Device,
     ) -> Outcome<Model<T>> {
         let registry = Arc::new(Registry::with(extension));
         let recipe = Recipe::load(&self.recipe_name(&registry)?, dataset, &self.set, &registry)?;
-        let loaded = Loaded::read(&self.folder, &registry, device)?;
+        let loaded = Loaded::read_rounded(&self.folder, rounded, &registry, device)?;
         Ok(Model::assemble(loaded, Some(recipe), registry, device)?)
     }
 

@@ -58,7 +58,7 @@ impl<T: Tensor> Probing<T> {
         let layout = self.description.layout(&self.registry)?;
         let parameters = layout.with(layout.names().map(weight).collect::<Result<Vec<T>>>()?)?;
         let (description, tokenizer) = (self.description.clone(), self.tokenizer.clone());
-        let loaded = Loaded { description, parameters, tokenizer };
+        let loaded = Loaded { description, parameters, tokenizer, rounded: None };
         let model = Model::assemble(loaded, Some(self.recipe.clone()), self.registry.clone(), &self.device)?;
         let seen = Seen::new(&model, &self.examples)?;
         let ask = |&probe| Ok(Line::new(step, seen.ask(probe, self.probes.swaps, self.probes.seed)?));

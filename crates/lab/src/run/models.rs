@@ -80,7 +80,7 @@ pub(super) fn plain<D: Differentiable>(
     let layout = description.layout(&registries.judging)?;
     let value = |name: &str| Ok(trained.parameters.get(name)?.plain());
     let parameters = layout.with(layout.names().map(value).collect::<simseg_tensor::Result<Vec<D::Plain>>>()?)?;
-    Ok(Loaded { description, parameters, tokenizer: corpus.tokenizer.clone() })
+    Ok(Loaded { description, parameters, tokenizer: corpus.tokenizer.clone(), rounded: None })
 }
 
 /// TOML values as JSON.

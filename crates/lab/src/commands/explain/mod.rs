@@ -117,7 +117,7 @@ struct Found {
 pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
     let classes = options.classes.list()?;
     let picture = Picture::load_with(&options.image, options.exif.into())?;
-    let model = options.model.open::<T>("", extension, device)?;
+    let model = options.model.open::<T>("", options.backend.rounded(), extension, device)?;
     let words = options.model.words(&model, classes)?;
     let classes = &words.list;
     let mut seen = Seen::default();

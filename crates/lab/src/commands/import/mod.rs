@@ -14,10 +14,10 @@ pub mod shapes;
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
-use plan::Plan;
+use plan::{Plan, Planned};
 use replacement::Replacement;
 use shapes::Files;
-use simseg::{Choice, ModelDescription};
+use simseg::{Choice, ModelDescription, WeightType};
 use simseg_data::Tokenizer;
 use simseg_data::checkpoint::{self, Checkpoint};
 use simseg_model::clip::{ClipConfig, Gelu};
@@ -60,6 +60,36 @@ pub struct Options {
     /// quick].
     #[arg(long, value_enum)]
     pub gelu: Option<GeluArg>,
+    /// How the weights are stored: matrices and tables of words in fewer bits; biases, norms and positions stay f32. The file has
+    /// about half (f16, bf16) or a quarter (int8) of the bytes, and every command reads it.
+    #[arg(long, value_enum, default_value_t)]
+    pub store: StoreArg,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum StoreArg {
+    /// Single precision, as they are computed with.
+    #[default]
+    F32,
+    /// Half precision: 11 bits of mantissa, up to 65504.
+    F16,
+    /// bfloat16: 8 bits of mantissa, as large as f32.
+    Bf16,
+    /// 8 bits with a scale for each row.
+    Int8,
+}
+
+impl StoreArg {
+    /// The type of fewer bits, if it is one.
+    fn weight_type(self) -> Option<WeightType> {
+        match self {
+            Self::F32 => None,
+            Self::F16 => Some(WeightType::F16),
+            Self::Bf16 => Some(WeightType::Bf16),
+            Self::Int8 => Some(WeightType::Int8),
+        }
+    }
 }
 
 /// CLIP's two GELUs.
@@ -128,10 +158,11 @@ pub fn import(options: &Options) -> Outcome {
             format!("{words} tokens, but the checkpoint embeds {rows}; expected the vocabulary it was trained with");
         return Err(Failure::file(&options.vocab, text));
     }
-    plan.check_values(&files)?;
+    plan.check_values(&files, options.store.weight_type())?;
 
     let folder = Replacement::of(&options.out, &[&given[..], &[&options.vocab]].concat())?;
-    let stored: Vec<_> = plan.parameters.iter().map(|parameter| parameter.stored(&files, options.seed)).collect();
+    let stored = |parameter| Planned::stored(parameter, &files, options.seed, options.store.weight_type());
+    let stored: Vec<_> = plan.parameters.iter().flat_map(stored).collect();
     checkpoint::write_stored(&folder.path().join("model.safetensors"), &stored, &[])?;
     simseg::fingerprint::note(folder.path())?;
     tokenizer.save(folder.path())?;
@@ -198,6 +229,10 @@ fn report(options: &Options, files: &Files, plan: &Plan, words: usize, casing: O
     }
     for name in files.beside() {
         crate::output::say!("  unused {name}: beside the state dict");
+    }
+    if let Some(kind) = options.store.weight_type() {
+        let narrowed = plan.parameters.iter().filter(|p| checkpoint::is_narrowed(&p.name, &p.shape)).count();
+        crate::output::say!("  stored {narrowed} of {count} parameters as {kind}, the others as f32");
     }
     crate::output::say!("→ {}", options.out.display());
 }

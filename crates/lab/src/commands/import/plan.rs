@@ -4,7 +4,8 @@ use super::dialect::{Dialect, Source};
 use super::shapes::Files;
 use super::{Found, Options};
 use crate::failure::{Failure, Outcome};
-use simseg_data::checkpoint::Stored;
+use simseg::WeightType;
+use simseg_data::checkpoint::{Stored, is_narrowed};
 use simseg_tensor::Parameter;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -82,12 +83,23 @@ impl Plan {
     /// Looks at every value once: one that is no number would be in every result.
     ///
     /// # Errors
-    /// The first tensor that holds NaN or an infinity.
-    pub fn check_values(&self, files: &Files) -> Outcome {
+    /// The first tensor that holds NaN or an infinity, or what becomes infinite in the type in which it is to be stored.
+    pub fn check_values(&self, files: &Files, store: Option<WeightType>) -> Outcome {
         for name in self.parameters.iter().flat_map(|planned| planned.source.names()) {
             let finite = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite();
             if !files.bytes(&name)?.chunks_exact(4).all(finite) {
                 return Err(files.problem(format!("tensor `{name}` holds values that are not finite")));
+            }
+        }
+        let Some(kind) = store else { return Ok(()) };
+        for planned in self.parameters.iter().filter(|planned| is_narrowed(&planned.name, &planned.shape)) {
+            for name in planned.source.names() {
+                let values = files.bytes(&name)?;
+                let mut values = values.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+                if let Some(x) = values.find(|x| !kind.holds(*x)) {
+                    let text = format!("tensor `{name}` holds {x}, which {kind} cannot; expected another --store");
+                    return Err(files.problem(text));
+                }
             }
         }
         Ok(())
@@ -128,13 +140,19 @@ impl Planned {
         self.source == Source::Fresh
     }
 
-    /// The parameter on its way to a file; bytes are made when their turn comes.
-    pub fn stored<'a>(&'a self, files: &'a Files, seed: u64) -> Stored<'a> {
-        Stored::lazy(self.name.clone(), self.shape.clone(), move || match self.bytes(files, seed) {
+    /// The parameter on its way to a file, in fewer bits if that is asked for and it is one of those; bytes are made when their turn
+    /// comes.
+    pub fn stored<'a>(&'a self, files: &'a Files, seed: u64, store: Option<WeightType>) -> Vec<Stored<'a>> {
+        let bytes = move || match self.bytes(files, seed) {
             Ok(bytes) => bytes,
             // `check_values` has read every source just before.
             Err(error) => unreachable!("{error}"),
-        })
+        };
+        let (name, shape) = (self.name.clone(), self.shape.clone());
+        match store.filter(|_| is_narrowed(&name, &shape)) {
+            Some(kind) => Stored::narrow(name, shape, kind, bytes),
+            None => vec![Stored::lazy(name, shape, bytes)],
+        }
     }
 
     fn bytes<'a>(&'a self, files: &'a Files, seed: u64) -> Result<Cow<'a, [u8]>, Failure> {

@@ -1,13 +1,15 @@
 //! `simseg parity`: do two backends compute the same? If not: which operation, at which value, and whose fault is it?
 //!
 //! From small to large, the same inputs on both: every operation, every layer of the model, the loss, its gradients, one
-//! optimiser step, twenty training steps. The first row that diverges is the one to read; [`simseg_testkit::diagnose`] tells a wrong
+//! optimiser step, twenty training steps; last, the reference with rounded weights beside itself. The first row that diverges is the one to read; [`simseg_testkit::diagnose`] tells a wrong
 //! kernel from a wrong derivative rule and a wrong formula.
 //!
-//! Reading order: `pair` (which two), [`probe`] (a model and a batch that fits it), [`rows`] (comparisons and how they print).
+//! Reading order: `pair` (which two), [`probe`] (a model and a batch that fits it), `rounded` (what fewer bits of weights
+//! change), [`rows`] (comparisons and how they print).
 
 mod pair;
 pub mod probe;
+mod rounded;
 pub mod rows;
 
 use crate::failure::{Failure, Outcome};
@@ -72,7 +74,8 @@ const TRAINED: Tolerance = Tolerance {
 };
 
 /// The tolerances in the order of the table.
-pub const TOLERANCES: [Tolerance; 5] = [OPERATION, LAYER, GRADIENT, TRAINING, TRAINED];
+pub const TOLERANCES: [Tolerance; 8] =
+    [OPERATION, LAYER, GRADIENT, TRAINING, TRAINED, rounded::EXACT, rounded::BF16, rounded::INT8];
 
 /// Compares reference `R` with other `O`, whose own gradients are `N`'s (`N = O` where the backend has an engine of its
 /// own, else `Autodiff<O>`). `plain_loops`: large models are out of the other backend's reach.
@@ -91,6 +94,7 @@ pub fn parity<R: Tensor, O: Tensor, N: Differentiable>(
     let (mut rows, finding) = operations::<R, O, N>(reference, other, native)?;
     rows.extend(layers::<R, O>(&probe, reference, other)?);
     rows.extend(training::<R, N>(&probe, reference, native)?);
+    rows.extend(rounded::rows::<R>(&probe, reference)?);
     let report = Report::new(&format!("{} on {}", options.against, options.device), rows, finding.as_ref());
     crate::output::print(format_args!("{report}"));
     if let Some(path) = &options.json {

@@ -194,7 +194,7 @@ fn examples<T: Tensor>(options: &Options, registry: &Registry<T>) -> Outcome<(Ex
 /// Exit 2 for bad input: a model that lacks a tower, captions without the words, data without what a probe needs.
 pub fn probe<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome {
     let registry = Arc::new(Registry::<T>::with(extension));
-    let loaded = Loaded::read(&options.model, &registry, device)?;
+    let loaded = Loaded::read_rounded(&options.model, options.backend.rounded(), &registry, device)?;
     let (examples, asked, data) = examples(options, &registry)?;
     let mut recipe = Recipe::plain();
     recipe.prompts.max_tokens = loaded.description.network(&registry)?.positions();

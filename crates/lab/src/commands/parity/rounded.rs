@@ -1,0 +1,124 @@
+//! What fewer bits of the weights change: the reference backend with weights rounded to bf16 and int8, beside its own f32.
+//!
+//! For each type two comparisons of every intermediate of the forward pass:
+//! - *exact*: weights kept in fewer bits against the same weights widened to f32 before. Both compute in f32, in the same order,
+//!   so there is no difference at all; one would be a fault of how they are kept, copied or widened.
+//! - *rounded*: the same against the weights as they were. This is the price of the type.
+
+use super::probe::Probe;
+use super::rows::Row;
+use crate::failure::Outcome;
+use simseg::{Extension, WeightType};
+use simseg_data::checkpoint;
+use simseg_tensor::{Result, SharedSlice, Tensor};
+use simseg_testkit::Tolerance;
+use simseg_testkit::subject::{Input, Subject};
+use std::sync::Arc;
+
+pub(super) const EXACT: Tolerance = Tolerance {
+    name: "rounded weights, widened",
+    reason: "the same f32 values in the same order, wherever they are kept",
+    limit: 0.0,
+    floor: 1.0,
+};
+pub(super) const BF16: Tolerance = Tolerance {
+    name: "bf16 weights",
+    reason: "each weight off by up to 2⁻⁸ of itself, errors of a sum mostly cancel; renormalised by layer norm",
+    limit: 2e-2,
+    floor: 1.0,
+};
+pub(super) const INT8: Tolerance = Tolerance {
+    name: "int8 weights",
+    reason: "each weight off by up to 1/254 of its row's largest, errors of a sum mostly cancel; renormalised by layer norm",
+    limit: 1e-1,
+    floor: 1.0,
+};
+
+/// The rows of both types.
+///
+/// # Errors
+/// Whatever the backend says.
+pub(super) fn rows<R: Tensor>(probe: &Probe<'_, impl Extension>, device: &R::Device) -> Outcome<Vec<Row>> {
+    let whole = taps::<R>(probe, device, |values, _, _| values)?;
+    let mut rows = vec![];
+    for (kind, sections, tolerance) in
+        [(WeightType::Bf16, ["bf16 exact", "bf16"], BF16), (WeightType::Int8, ["int8 exact", "int8"], INT8)]
+    {
+        let kept = taps::<R>(probe, device, |values, name, shape| checkpoint::rounded(values, name, shape, kind))?;
+        let widened = taps::<R>(probe, device, |values, name, shape| {
+            Arc::new((*checkpoint::rounded(values, name, shape, kind)).as_ref().to_vec())
+        })?;
+        rows.extend(compared(sections[0], &widened, &kept, EXACT));
+        rows.extend(compared(sections[1], &whole, &kept, tolerance));
+    }
+    Ok(rows)
+}
+
+/// A row for each intermediate but the loss, which a temperature multiplies: similarities are the last.
+fn compared<'a>(
+    section: &'static str,
+    reference: &'a [Tapped],
+    other: &'a [Tapped],
+    tolerance: Tolerance,
+) -> impl Iterator<Item = Row> + 'a {
+    let pairs = reference.iter().zip(other).filter(|((name, ..), _)| name != "loss");
+    pairs.map(move |((name, shape, reference), (.., other))| {
+        Row::compare(section, name.clone(), (reference, other), shape, tolerance)
+    })
+}
+
+/// Name, shape, values.
+type Tapped = (String, Vec<usize>, Vec<f64>);
+
+/// Every intermediate of the forward pass with weights that `keep` was given by value, name and shape.
+fn taps<R: Tensor>(
+    probe: &Probe<'_, impl Extension>,
+    device: &R::Device,
+    keep: impl Fn(SharedSlice, &str, &[usize]) -> SharedSlice,
+) -> Result<Vec<Tapped>> {
+    let named = probe.parameters().into_iter().zip(probe.inputs());
+    let one = |((name, shape), input): ((String, Vec<usize>), Input)| {
+        R::from_shared(keep(Arc::new(input.values), &name, &shape), &shape, device)
+    };
+    let weights = named.map(one).collect::<Result<Vec<R>>>()?;
+    let tapped = |(name, x): (String, R)| Ok((name, x.shape().to_vec(), x.to_vec()?));
+    probe.compute(&weights)?.into_iter().map(tapped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Options;
+    use super::*;
+    use simseg_cpu::{CpuDevice, CpuTensor};
+
+    /// Values with so many significant bits, and rows in whole steps of so many a side.
+    fn significant(x: f32, bits: u32) -> f32 {
+        let beyond = 24 - bits;
+        f32::from_bits((x.to_bits() + (1 << (beyond - 1))) >> beyond << beyond)
+    }
+    fn steps(row: &[f32], most: f32) -> impl Iterator<Item = f32> + '_ {
+        let step = row.iter().fold(0.0f32, |most, x| most.max(x.abs())) / most;
+        row.iter().map(move |x| if step > 0.0 { (x / step).round() * step } else { 0.0 })
+    }
+
+    #[test]
+    fn a_type_keeps_its_tolerance_and_one_of_three_bits_less_does_not() {
+        let options = Options { against: "naive".into(), device: "cpu".into(), model: None, json: None, inject: None };
+        let probe = Probe::load::<CpuTensor<f32>>(&options, true, &(), &CpuDevice).unwrap();
+        let whole = taps::<CpuTensor<f32>>(&probe, &CpuDevice, |values, _, _| values).unwrap();
+        let agrees = |round: &dyn Fn(&[f32], usize) -> Vec<f32>, tolerance: Tolerance| {
+            let keep = |values: SharedSlice, name: &str, shape: &[usize]| -> SharedSlice {
+                let row = shape.iter().skip(1).product::<usize>().max(1);
+                if checkpoint::is_narrowed(name, shape) { Arc::new(round((*values).as_ref(), row)) } else { values }
+            };
+            let rounded = taps::<CpuTensor<f32>>(&probe, &CpuDevice, keep).unwrap();
+            compared("", &whole, &rounded, tolerance).all(|row| row.agrees)
+        };
+        let floating = |bits| move |values: &[f32], _: usize| values.iter().map(|&x| significant(x, bits)).collect();
+        let fixed =
+            |most| move |values: &[f32], row: usize| values.chunks(row).flat_map(|row| steps(row, most)).collect();
+        assert!(agrees(&floating(8), BF16) && !agrees(&floating(5), BF16));
+        assert!(agrees(&fixed(127.0), INT8) && !agrees(&fixed(15.0), INT8));
+        assert!(!agrees(&fixed(127.0), EXACT), "rounding is no widening");
+    }
+}
