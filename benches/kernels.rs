@@ -134,7 +134,7 @@ fn kernels(criterion: &mut Criterion<OfPeak>) {
     let [parameter, gradient, m] = [(); 3].map(|()| tensor(&[3072, 768])); // each in memory of its own
     let v = m.binary(simseg_tensor::Binary::Mul, &m).expect("one shape");
     let step = AdamWStep { beta1: 0.9, beta2: 0.98, eps: 1e-6, keep: 1.0, rate: 1e-4, root: 1.0 };
-    run(criterion, "AdamW 3072×768", moved(7 * 3072 * 768), || parameter.adamw(&gradient, &m, &v, step));
+    run(criterion, "AdamW 3072×768", moved(7 * 3072 * 768), || parameter.adamw(&gradient, m.clone(), v.clone(), step));
     crf(criterion);
 }
 
