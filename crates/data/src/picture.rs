@@ -71,7 +71,7 @@ impl Picture {
         Self::decode(Path::new("picture"), bytes, exif)
     }
 
-    fn decode(path: &Path, bytes: &[u8], exif: Exif) -> Result<Self> {
+    pub(crate) fn decode(path: &Path, bytes: &[u8], exif: Exif) -> Result<Self> {
         let (picture, orientation) = Self::decode_as_stored(path, bytes)?;
         Ok(match exif {
             Exif::Ignore => picture,

@@ -2,6 +2,7 @@
 
 use crate::datasets::{self, Dataset};
 use crate::pairs::{self, Pairs};
+use crate::transform::augment::{self, Augmentation};
 use simseg_registry::{Choice, Error, Kinds};
 
 /// A source as a settings file has it: its kind, and the settings of that kind.
@@ -17,14 +18,18 @@ pub struct DataRegistry {
     pub pairs: Kinds<dyn Pairs, Seed>,
     /// Images with label maps.
     pub datasets: Kinds<dyn Dataset, Seed>,
+    /// Random changes of training images.
+    pub augmentations: Kinds<dyn Augmentation>,
 }
 
 impl DataRegistry {
     /// What this crate brings.
     pub fn built_in() -> Self {
-        let mut registry = Self { pairs: Kinds::new("data"), datasets: Kinds::new("data") };
+        let augmentations = Kinds::new("augment");
+        let mut registry = Self { pairs: Kinds::new("data"), datasets: Kinds::new("data"), augmentations };
         datasets::register(&mut registry);
         pairs::register(&mut registry);
+        augment::register(&mut registry.augmentations);
         registry
     }
 

@@ -1,8 +1,9 @@
 //! A caption file beside a folder of images: its lines as pairs, and those beyond a limit held out.
 
 mod lines;
+pub mod coco;
 
-pub use lines::{Caption, Columns, captions};
+pub use lines::{CAPTION as CAPTION_NAMES, Caption, Columns, IMAGE as IMAGE_NAMES, captions};
 
 use super::{Pair, Pairs};
 use crate::picture::Exif;
@@ -68,6 +69,12 @@ impl CaptionFile {
 }
 
 impl Captioned {
+    /// Where something stands in the file, for messages.
+    fn place(&self, caption: &Caption) -> String {
+        let is_json = self.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+        format!("{} {}", if is_json { "annotation" } else { "line" }, caption.line)
+    }
+
     /// That its images are there, below the folder.
     fn check(&self) -> Result<()> {
         let mut seen = HashSet::new();
@@ -78,10 +85,8 @@ impl Captioned {
                     .components()
                     .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
                 if !inside {
-                    let expected = format!(
-                        "line {}: expected a file below the folder of images, found `{}`",
-                        line.line, line.image
-                    );
+                    let (place, image) = (self.place(line), &line.image);
+                    let expected = format!("{place}: expected a file below the folder of images, found `{image}`");
                     return Err(Error::content(&self.file, expected));
                 }
                 if !self.images.join(&line.image).is_file() {
@@ -90,7 +95,7 @@ impl Captioned {
             }
         }
         let Some(first) = missing.first() else { return Ok(()) };
-        let (place, images) = (format!("line {}: `{}`", first.line, first.image), self.images.display());
+        let (place, images) = (format!("{}: `{}`", self.place(first), first.image), self.images.display());
         let counts = format!("{} of {} images", missing.len(), seen.len());
         Err(Error::content(&self.file, format!("{counts} are not in {images}, the first of them in {place}")))
     }

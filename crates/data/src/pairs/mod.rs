@@ -4,7 +4,12 @@ simseg_registry::family! {
     /// Registers every source of pairs that is no data set, too.
     pub fn register(registry: &mut DataRegistry);
     #[cfg(feature = "fs")] captions,
+    #[cfg(feature = "fs")] webdataset,
+    #[cfg(feature = "parquet")] parquet,
 }
+
+#[cfg(feature = "fs")]
+pub mod paths;
 
 use crate::source::DataRegistry;
 use crate::{Error, Picture, Result};

@@ -3,7 +3,7 @@
 //! `random_resized_crop` draws an area share `a ~ U[scale]` and an aspect ratio `r = e^u`, `u ~ U[ln ratio]`; the crop is
 //! `√(a·W·H·r)` wide and `√(a·W·H/r)` high, at a uniform place. After ten draws that do not fit, the largest centred part
 //! whose ratio is allowed. Source: torchvision's `RandomResizedCrop` (0.26), whose roundings (ties to even) these are;
-//! random numbers are ours, counted by (seed, index).
+//! random numbers are ours.
 
 use crate::picture::Picture;
 use simseg_tensor::random::{self, ChaCha8Rng};
@@ -70,26 +70,24 @@ pub fn centre_crop(picture: &Picture, width: usize, height: usize) -> Picture {
 ///
 /// ```
 /// use simseg_data::transform::random_resized_crop;
-/// let crop = |index| random_resized_crop(500, 375, [0.6, 1.0], [0.75, 4.0 / 3.0], 0, index);
+/// use simseg_tensor::random::stream;
+/// let crop = |index| random_resized_crop([500, 375], [0.6, 1.0], [0.75, 4.0 / 3.0], &mut stream(0, "crop", index));
 /// assert_eq!(crop(7), crop(7)); // whichever crop was drawn before
 /// assert_ne!(crop(7), crop(8));
 /// ```
 pub fn random_resized_crop(
-    width: usize,
-    height: usize,
+    [width, height]: [usize; 2],
     scale: [f64; 2],
     ratio: [f64; 2],
-    seed: u64,
-    index: u64,
+    rng: &mut ChaCha8Rng,
 ) -> Crop {
-    let mut rng = random::stream(seed, "crop", index);
     let area = (width * height) as f64;
     for _ in 0..10 {
-        let target = area * between(scale, &mut rng);
-        let aspect = between(ratio.map(f64::ln), &mut rng).exp();
+        let target = area * between(scale, rng);
+        let aspect = between(ratio.map(f64::ln), rng).exp();
         let (w, h) = (even((target * aspect).sqrt()), even((target / aspect).sqrt()));
         if (1..=width).contains(&w) && (1..=height).contains(&h) {
-            let mut place = |free: usize| (random::uniform(&mut rng) * (free + 1) as f64) as usize;
+            let mut place = |free: usize| (random::uniform(rng) * (free + 1) as f64) as usize;
             let top = place(height - h);
             return Crop { top, left: place(width - w), width: w, height: h };
         }
@@ -105,7 +103,8 @@ pub fn random_resized_crop(
     Crop { left: (width - w) / 2, top: (height - h) / 2, width: w, height: h }
 }
 
-fn between([least, most]: [f64; 2], rng: &mut ChaCha8Rng) -> f64 {
+/// A value between two, all equally likely.
+pub(super) fn between([least, most]: [f64; 2], rng: &mut ChaCha8Rng) -> f64 {
     least + (most - least) * random::uniform(rng)
 }
 
@@ -113,6 +112,10 @@ fn between([least, most]: [f64; 2], rng: &mut ChaCha8Rng) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn drawn(size: [usize; 2], scale: [f64; 2], seed: u64, index: u64) -> Crop {
+        random_resized_crop(size, scale, [0.75, 4.0 / 3.0], &mut random::stream(seed, "crop", index))
+    }
 
     #[test]
     fn the_middle_of_small_and_large_pictures() {
@@ -126,16 +129,15 @@ mod tests {
     #[test]
     fn a_thin_picture_falls_back_to_its_middle() {
         // A ratio of 10 leaves no room for at least 0.9 of the area within [3/4, 4/3].
-        let crop = random_resized_crop(1000, 100, [0.9, 1.0], [0.75, 4.0 / 3.0], 0, 0);
+        let crop = drawn([1000, 100], [0.9, 1.0], 0, 0);
         assert_eq!(crop, Crop { left: 433, top: 0, width: 133, height: 100 });
-        let crop = random_resized_crop(100, 1000, [0.9, 1.0], [0.75, 4.0 / 3.0], 0, 0);
+        let crop = drawn([100, 1000], [0.9, 1.0], 0, 0);
         assert_eq!(crop, Crop { left: 0, top: 433, width: 100, height: 133 });
     }
 
     #[test]
     fn crops_fill_the_picture_evenly() {
-        let crops: Vec<Crop> =
-            (0..4000).map(|i| random_resized_crop(200, 200, [0.6, 1.0], [0.75, 4.0 / 3.0], 1, i)).collect();
+        let crops: Vec<Crop> = (0..4000).map(|i| drawn([200, 200], [0.6, 1.0], 1, i)).collect();
         let mean = |f: &dyn Fn(&Crop) -> f64| crops.iter().map(f).sum::<f64>() / crops.len() as f64;
         let middle = mean(&|c| c.left as f64 + c.width as f64 / 2.0);
         assert!((middle - 100.0).abs() < 1.0, "{middle}");
@@ -147,7 +149,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_crop_lies_inside_and_keeps_its_promises(width in 1usize..400, height in 1usize..400, index in 0u64..1000) {
-            let crop = random_resized_crop(width, height, [0.6, 1.0], [0.75, 4.0 / 3.0], 0, index);
+            let crop = drawn([width, height], [0.6, 1.0], 0, index);
             prop_assert!(crop.width >= 1 && crop.height >= 1);
             prop_assert!(crop.left + crop.width <= width && crop.top + crop.height <= height);
             // One pixel of rounding on either side.

@@ -1,12 +1,18 @@
-//! From bytes to network input, as Pillow and torchvision do it: [`resize`](mod@resize), [`crop`](mod@crop), normalise.
+//! From bytes to network input, as Pillow and torchvision do it: [`resize`](mod@resize), [`crop`](mod@crop), normalise; in training
+//! changed at random before ([`augment`]), by [`affine`], [`colour`] and [`tone`].
 //!
 //! Normalise: `(x/255 − mean) / std` per channel, every step rounded to f32 (torchvision's `ToTensor` and `Normalize`), so
 //! that the bits are the same.
 
 pub mod resize;
 pub mod crop;
+pub mod affine;
+pub mod colour;
+pub mod tone;
+pub mod augment;
 
 use crate::picture::Picture;
+pub use augment::{Augmentation, Augmentations, Draw};
 pub use crop::{Crop, centre_crop, random_resized_crop, shorter_side};
 pub use resize::{Filter, Passes, resize, resize_with};
 pub use simseg_tensor::Normalisation;

@@ -5,6 +5,8 @@
 //! | comma, semicolon, tab or bar separated, columns by name | `image,caption` or `image_name\| comment_number\| comment` |
 //! | Flickr's token file: no header | `1000268201.jpg#0⇥A child in a pink dress` |
 //!
+//! | COCO's captions ([`super::coco`]) | `{"images": [{"id": …, "file_name": …}], "annotations": [{"image_id": …, "caption": …}]}` |
+//!
 //! An image may come on several lines, once for each of its captions (Flickr and COCO have five); other columns are passed over.
 //! Comma and semicolon separated fields may be quoted (RFC 4180).
 
@@ -14,7 +16,7 @@ use std::path::Path;
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caption {
-    /// Its number in the file, from 1.
+    /// Its number in the file, from 1; of COCO's captions the number of the annotation.
     pub line: u64,
     /// The image's file name, as written.
     pub image: String,
@@ -23,8 +25,9 @@ pub struct Caption {
 }
 
 /// What the two columns are called in published files; upper and lower case are the same.
-const IMAGE: [&str; 8] = ["image", "image_name", "filename", "file_name", "file", "path", "image_path", "img"];
-const CAPTION: [&str; 7] = ["caption", "comment", "text", "title", "sentence", "description", "raw"];
+pub const IMAGE: [&str; 8] = ["image", "image_name", "filename", "file_name", "file", "path", "image_path", "img"];
+/// Likewise.
+pub const CAPTION: [&str; 7] = ["caption", "comment", "text", "title", "sentence", "description", "raw"];
 /// In the order in which they are tried.
 const DELIMITERS: [u8; 4] = [b',', b'\t', b'|', b';'];
 /// Largest file that is read.
@@ -61,7 +64,8 @@ pub fn captions(path: &Path, columns: &Columns) -> Result<Vec<Caption>> {
         Error::content(path, format!("line {line} is not UTF-8"))
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    parse(text, columns).map_err(|problem| Error::content(path, problem))
+    let read = if text.trim_start().starts_with('{') { super::coco::parse(text) } else { parse(text, columns) };
+    read.map_err(|problem| Error::content(path, problem))
 }
 
 fn parse(text: &str, columns: &Columns) -> std::result::Result<Vec<Caption>, String> {
