@@ -167,7 +167,31 @@ fn what_is_wrong_with_the_data_is_said_before_anything_trains() {
     attempt("batch = 16", "batch = 61", &["training.batch", "60 pairs"]);
     attempt("steps = 12", "steps = 12\nfreeze = [\"txet\"]", &["training.freeze", "`txet`"]);
     attempt("steps = 12", "steps = 12\ninit = \"nowhere\"", &["nowhere"]);
+    attempt("steps = 12", "steps = 12\nparts = 3", &["training.parts", "a divisor of training.batch = 16, found 3"]);
     attempt("root = \"", "root = \"/nowhere", &["nowhere"]);
+}
+
+#[test]
+fn a_batch_in_parts_has_the_losses_of_the_whole_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let file = experiment(folder.path(), &world);
+    let losses = |parts: &str| -> Vec<f64> {
+        let out = folder.path().join(format!("parts{parts}"));
+        ok(&["run", text(&file), "--out", text(&out), "--set", &format!("training.parts={parts}")]);
+        let log = std::fs::read_to_string(out.join("loda-seed0/metrics.jsonl")).unwrap();
+        log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["loss"].as_f64().unwrap()).collect()
+    };
+    let (whole, split) = (losses("1"), losses("4"));
+    assert_eq!(whole.len(), 12);
+    for (step, (a, b)) in whole.iter().zip(&split).enumerate() {
+        assert!((a - b).abs() <= 1e-4 * a, "step {step}: {a} and {b}");
+    }
+    assert_ne!(whole, split, "parts add up in another order");
+    let toml = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, toml.replace("kind = \"loda\"\nimage_k = 3\ntext_k = 1", "kind = \"filip\"")).unwrap();
+    let line = refused(&["run", text(&file), "--plan", "--set", "training.parts=4"]);
+    assert!(line.contains("training.parts") && line.contains("`filip`"), "{line}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use simseg_model::clip::{Clip, ClipConfig, ClipTextConfig, Gelu};
 use simseg_model::pool::{Dense, Holistic, Loda, Padding, pooled_tokens};
 use simseg_model::vit::{Vit, VitConfig, bicubic, patchify};
 use simseg_model::{
-    Aligner, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Parameters, Side, Stage, TokenBatch,
-    Tokens,
+    Aligner, AlignerConfig, Architecture, Encoder, Limits, ModelConfig, ModelRegistry, Network, Parameters, Side,
+    Stage, TokenBatch, Tokens,
 };
 use simseg_registry::Choice;
 use simseg_tensor::{Error, NoTap, Ops, Parameter, Tap, Tensor};
@@ -153,6 +153,11 @@ fn aligners_pool_the_tokens_they_name() {
 
 /// Every registered aligner, with settings where it needs some and irregular parameters where it has some, for `channels`.
 fn aligners(channels: usize) -> Vec<(String, Box<dyn Aligner<Cpu>>)> {
+    configured(channels).into_iter().map(|(name, _, aligner)| (name, aligner)).collect()
+}
+
+/// The same with what they are before they have weights.
+fn configured(channels: usize) -> Vec<(String, Box<dyn AlignerConfig<Cpu>>, Box<dyn Aligner<Cpu>>)> {
     let registry = ModelRegistry::<Cpu>::built_in();
     let counts = |name: &str| Choice::new(name).with("image_k", 2).with("text_k", 3);
     let choices = registry.aligners.names().into_iter().flat_map(|name| match name {
@@ -169,13 +174,26 @@ fn aligners(channels: usize) -> Vec<(String, Box<dyn Aligner<Cpu>>)> {
             (name, tensor(&values, &parameter.shape))
         });
         let parameters = Parameters::new(drawn.collect()).unwrap();
-        (format!("{choice:?}"), config.build(Stage::Training, &parameters).unwrap())
+        let aligner = config.build(Stage::Training, &parameters).unwrap();
+        (format!("{choice:?}"), config, aligner)
     };
     choices.map(build).collect()
 }
 
 fn irregular(count: usize) -> Vec<f64> {
     (0..count).map(|i| (0.9 * (i * i) as f64).cos()).collect()
+}
+
+#[test]
+fn an_aligner_whose_loss_needs_more_than_its_pools_says_so() {
+    let tokens = |n: usize| Tokens { values: tensor(&irregular(2 * n * 4), &[2, n, 4]), lengths: None };
+    let mut more = 0;
+    for (name, config, aligner) in configured(4) {
+        let own = aligner.pairwise() || aligner.extra_loss(&tokens(4), &tokens(3)).unwrap().is_some();
+        assert_eq!(config.pools_suffice(), !own, "{name}");
+        more += usize::from(own);
+    }
+    assert!(more >= 3, "filip, pacl and sparc");
 }
 
 #[test]
