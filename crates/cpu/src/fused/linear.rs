@@ -138,7 +138,10 @@ mod tests {
         for kind in WeightType::ALL {
             // One panel and less, several chains, several groups of panels.
             for [o, i] in [[1, 1], [5, 40], [33, 385], [300, 200], [700, 1000]] {
-                let narrow = Narrow::round(kind, &draw(o * i, 31), i);
+                // Rows of different size, so that each has a scale of its own.
+                let weights: Vec<f32> =
+                    draw(o * i, 31).iter().enumerate().map(|(at, x)| x * (1 + at / i) as f32 / o as f32).collect();
+                let narrow = Narrow::round(kind, &weights, i);
                 let wide = CpuTensor::<f32>::from_host(&narrow.widened(), &[o, i], &CpuDevice).unwrap();
                 let fewer = CpuTensor::<f32>::from_shared(Arc::new(Fewer(narrow)), &[o, i], &CpuDevice).unwrap();
                 let bias = CpuTensor::<f32>::from_host::<f32>(&draw(o, 7), &[o], &CpuDevice).unwrap();
