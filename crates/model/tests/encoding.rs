@@ -156,8 +156,11 @@ fn aligners(channels: usize) -> Vec<(String, Box<dyn Aligner<Cpu>>)> {
     configured(channels).into_iter().map(|(name, _, aligner)| (name, aligner)).collect()
 }
 
+/// An aligner by name, before and after it has weights.
+type Configured = (String, Box<dyn AlignerConfig<Cpu>>, Box<dyn Aligner<Cpu>>);
+
 /// The same with what they are before they have weights.
-fn configured(channels: usize) -> Vec<(String, Box<dyn AlignerConfig<Cpu>>, Box<dyn Aligner<Cpu>>)> {
+fn configured(channels: usize) -> Vec<Configured> {
     let registry = ModelRegistry::<Cpu>::built_in();
     let counts = |name: &str| Choice::new(name).with("image_k", 2).with("text_k", 3);
     let choices = registry.aligners.names().into_iter().flat_map(|name| match name {

@@ -30,7 +30,7 @@ pub struct Target {
 }
 
 /// All parsers.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "pth", read: pth, seeds: seeds::pth },
     Target { name: "safetensors", read: safetensors, seeds: seeds::safetensors },
     Target { name: "index", read: index, seeds: seeds::index },
@@ -44,6 +44,8 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "captions", read: caption_file, seeds: seeds::captions },
     Target { name: "runs", read: runs, seeds: seeds::runs },
     Target { name: "context", read: context_file, seeds: seeds::context },
+    Target { name: "webdataset", read: webdataset, seeds: seeds::webdataset },
+    Target { name: "parquet", read: parquet, seeds: seeds::parquet },
 ];
 
 /// Runs a target by name.
@@ -180,6 +182,25 @@ fn caption_file(bytes: &[u8]) {
             assert!(!caption.image.is_empty() && !caption.caption.is_empty());
         }
     });
+}
+
+/// A source of pairs in one file; the first pairs of it are read.
+fn packed(name: &str, bytes: &[u8], source: impl FnOnce(&Path) -> simseg_data::Source) {
+    as_file(name, bytes, |path| {
+        let registry = simseg_data::DataRegistry::built_in();
+        let Some(pairs) = one_line(registry.open_pairs(&source(path), 0)) else { return };
+        for pair in (0..pairs.len().min(8)).filter_map(|index| one_line(pairs.pair(index))) {
+            assert!(!pair.caption.is_empty() && pair.picture.rgb.len() == 3 * pair.picture.width * pair.picture.height);
+        }
+    });
+}
+
+fn webdataset(bytes: &[u8]) {
+    packed("a.tar", bytes, |path| simseg_data::Source::new("webdataset").with("shards", path));
+}
+
+fn parquet(bytes: &[u8]) {
+    packed("a.parquet", bytes, |path| simseg_data::Source::new("parquet").with("files", path));
 }
 
 /// PASCAL in Detail's annotations, as `simseg convert context` reads them.

@@ -171,6 +171,7 @@ pub fn captions() -> Vec<Vec<u8>> {
         "image_name| comment_number| comment\na.jpg| 0| a cat\nb.jpg| 4   a dog\n",
         "a.jpg#0\ta cat\nb.jpg#3\ta dog\n",
         "id;Caption;File_Name\n1;a cat;a.jpg\n",
+        r#"{"images": [{"id": 4, "file_name": "a.jpg"}], "annotations": [{"image_id": 4, "caption": "a cat"}]}"#,
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
@@ -178,4 +179,43 @@ pub fn captions() -> Vec<Vec<u8>> {
 
 pub fn runs() -> Vec<Vec<u8>> {
     vec![b"0`0ln0".to_vec(), b"PPYo1".to_vec(), b"4321".to_vec()]
+}
+
+/// Two samples, the second with a long name; plain and packed.
+pub fn webdataset() -> Vec<Vec<u8>> {
+    let png = simseg_data::Picture { width: 2, height: 2, rgb: (0..12).collect() }.png();
+    let mut builder = tar::Builder::new(vec![]);
+    for key in ["0".to_owned(), "long/".repeat(25)] {
+        for (ending, bytes) in [("png", &png[..]), ("txt", b"a cat"), ("json", b"{}")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, format!("{key}k.{ending}"), bytes).expect("written to memory");
+        }
+    }
+    vec![builder.into_inner().expect("written to memory")]
+}
+
+/// Two rows as Hugging Face has them.
+pub fn parquet() -> Vec<Vec<u8>> {
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    let png = simseg_data::Picture { width: 2, height: 2, rgb: (0..12).collect() }.png();
+    let schema = "message schema { optional group image { optional binary bytes; optional binary path (STRING); } optional binary caption (STRING); }";
+    let schema = parquet::schema::parser::parse_message_type(schema).expect("a schema");
+    let mut bytes = vec![];
+    let write = || -> parquet::errors::Result<()> {
+        let mut writer =
+            parquet::file::writer::SerializedFileWriter::new(&mut bytes, schema.into(), std::sync::Arc::default())?;
+        let mut rows = writer.next_row_group()?;
+        let captions = vec![ByteArray::from("a cat"), "a dog".into()];
+        for (values, levels) in [(vec![png.clone().into(), png.into()], [2, 2]), (vec![], [1, 1]), (captions, [1, 1])] {
+            if let Some(mut column) = rows.next_column()? {
+                column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
+                column.close()?;
+            }
+        }
+        rows.close()?;
+        writer.close().map(|_| ())
+    };
+    write().expect("written to memory");
+    vec![bytes]
 }

@@ -57,14 +57,15 @@ fn smooth(picture: &Picture) -> Vec<u8> {
     let (around, middle) = (1.0f32 / 13.0, 5.0f32 / 13.0);
     let mut out = rgb.clone();
     for y in 1..height.saturating_sub(1) {
-        for at in (y * width + 1) * 3..(y * width + width.saturating_sub(1)) * 3 {
+        let inner = (y * width + 1) * 3..(y * width + width.saturating_sub(1)) * 3;
+        for (at, out) in out.iter_mut().enumerate().take(inner.end).skip(inner.start) {
             let row = |at: usize, middle: f32| {
                 let [left, own, right] = [at - 3, at, at + 3].map(|at| f32::from(rgb[at]));
                 left * around + own * middle + right * around
             };
             // The row below first: sums in f32 depend on it.
             let sum = 0.5 + row(at + width * 3, around) + row(at, middle) + row(at - width * 3, around);
-            out[at] = sum as u8;
+            *out = sum as u8;
         }
     }
     out

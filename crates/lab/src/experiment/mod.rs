@@ -19,6 +19,8 @@
 
 pub mod seeds;
 pub mod sources;
+pub mod evaluation;
+pub mod init;
 pub mod settings;
 pub mod axes;
 pub mod ladder;

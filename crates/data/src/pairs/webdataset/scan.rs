@@ -46,10 +46,8 @@ pub fn samples(shard: &Shard, images: &[String], captions: &[String]) -> Result<
     let mut archive = tar::Archive::new(file);
     let entries = archive.entries_with_seek().map_err(unreadable(path, 0))?.raw(true);
     let (mut samples, mut long_name): (Vec<Sample>, Option<Vec<u8>>) = (vec![], None);
-    let mut count = 0;
-    for entry in entries {
+    for (count, entry) in entries.enumerate() {
         let mut entry = entry.map_err(unreadable(path, count))?;
-        count += 1;
         let (offset, length) = (entry.raw_file_position(), entry.size());
         if offset.checked_add(length).is_none_or(|end| end > size) {
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();

@@ -1,0 +1,3 @@
+//! See `simseg_fuzz`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| simseg_fuzz::run("webdataset", bytes));
