@@ -2,7 +2,7 @@
 //!
 //! Nothing behind a place in a gzip stream can be read without all that is before it. So packed shards are unpacked once, when the
 //! source is opened, one after the other into a single temporary file, of which the system keeps no name: it is gone when the process
-//! ends, however it ends. The file lies in the system's folder of temporary files (`TMPDIR`) and is bounded by [`UNPACKED`].
+//! ends, however it ends. The file lies in the system's folder of temporary files (`TMPDIR`) and is bounded by `UNPACKED`.
 
 use super::scan::Span;
 use crate::{Error, Result};
