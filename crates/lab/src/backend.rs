@@ -108,9 +108,10 @@ impl BackendArgs {
             (Backend::Cpu, other, _) => {
                 Err(Failure::input("--device", format!("the cpu backend runs on `cpu`, not `{other}`")))
             }
-            (Backend::Tch, _, Precision::Int8) => {
-                Err(Failure::input("--precision int8", "for the cpu backend alone; libtorch has f32, f64, bf16 and f16"))
-            }
+            (Backend::Tch, _, Precision::Int8) => Err(Failure::input(
+                "--precision int8",
+                "for the cpu backend alone; libtorch has f32, f64, bf16 and f16",
+            )),
             (Backend::Tch, device, precision) => Ok(OpenBackend::Tch(libtorch("--backend tch", device, precision)?)),
         }
     }
@@ -130,7 +131,10 @@ impl BackendArgs {
     /// Also for f16, in which gradients vanish, and for rounded weights.
     pub fn open_for_training(&self) -> Outcome<OpenBackend> {
         if self.rounded().is_some() {
-            return Err(Failure::input("--precision", "the cpu backend trains in f32: steps would be lost to rounding"));
+            return Err(Failure::input(
+                "--precision",
+                "the cpu backend trains in f32: steps would be lost to rounding",
+            ));
         }
         if self.precision == Precision::F16 {
             return Err(Failure::input("--precision f16", "gradients below 6e-8 would vanish; train in bf16"));

@@ -32,7 +32,12 @@ fn backends_agree_on_a_fresh_model() {
             assert!(table.contains(row), "{against}: no `{row}` in\n{table}");
         }
         assert!(table.contains("losses of 20 steps") && table.contains("loss.temperature"), "{table}");
-        for row in ["bf16 exact image/projected", "bf16       text/projected", "int8 exact similarity", "int8       similarity"] {
+        for row in [
+            "bf16 exact image/projected",
+            "bf16       text/projected",
+            "int8 exact similarity",
+            "int8       similarity",
+        ] {
             assert!(table.contains(row), "{against}: no `{row}` in\n{table}");
         }
     }

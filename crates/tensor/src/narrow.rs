@@ -77,7 +77,7 @@ impl Narrow {
     /// `bytes` are no whole number of such rows, or scales are too few or too many.
     pub fn new(kind: WeightType, bytes: SharedBytes, scales: Arc<[f32]>, row: usize) -> Option<Self> {
         let (len, line) = ((*bytes).as_ref().len(), row * kind.size());
-        let rows = if line == 0 { 0 } else { len / line };
+        let rows = len.checked_div(line).unwrap_or(0);
         let fits = rows * line == len && scales.len() == if kind == WeightType::Int8 { rows } else { 0 };
         fits.then_some(Self { kind, bytes, scales, row })
     }

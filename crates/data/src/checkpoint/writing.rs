@@ -1,7 +1,7 @@
 //! Weights on their way to a file.
 
-use super::narrow::{self, SCALE, row_len};
 use super::floats;
+use super::narrow::{self, SCALE, row_len};
 use crate::{Error, Result, atomic};
 use simseg_tensor::{Narrow, WeightType};
 use std::borrow::Cow;

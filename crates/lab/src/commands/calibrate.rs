@@ -78,12 +78,8 @@ Examples:
 /// # Errors
 /// Exit 2 for bad input.
 pub fn calibrate<T: Tensor>(options: &Options, extension: &impl Extension, device: &T::Device) -> Outcome<Recipe> {
-    let model = options.model.open_uncalibrated::<T>(
-        &options.data.dataset,
-        options.backend.rounded(),
-        extension,
-        device,
-    )?;
+    let model =
+        options.model.open_uncalibrated::<T>(&options.data.dataset, options.backend.rounded(), extension, device)?;
     let with = |rule: &Calibrated| model.recipe().clone().with_threshold(&Choice::of("calibrated", rule));
     // Whether this segmenter has a threshold at all.
     with(&Calibrated { scores: vec![] }).resolved(model.registry())?;
