@@ -116,9 +116,14 @@ mod tests {
             let rounded = taps::<CpuTensor<f32>>(&probe, &CpuDevice, keep).unwrap();
             compared("", &whole, &rounded, tolerance).all(|row| row.agrees)
         };
-        let floating = |bits| move |values: &[f32], _: usize| values.iter().map(|&x| significant(x, bits)).collect();
-        let fixed =
-            |most| move |values: &[f32], row: usize| values.chunks(row).flat_map(|row| steps(row, most)).collect();
+        let floating = |bits: u32| {
+            move |values: &[f32], _: usize| -> Vec<f32> { values.iter().map(|&x| significant(x, bits)).collect() }
+        };
+        let fixed = |most: f32| {
+            move |values: &[f32], row: usize| -> Vec<f32> {
+                values.chunks(row).flat_map(|row| steps(row, most)).collect()
+            }
+        };
         assert!(agrees(&floating(8), BF16) && !agrees(&floating(4), BF16));
         assert!(agrees(&fixed(127.0), INT8) && !agrees(&fixed(7.0), INT8));
         assert!(!agrees(&fixed(127.0), EXACT), "rounding is no widening");
