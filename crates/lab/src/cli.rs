@@ -109,7 +109,8 @@ pub fn main_from(extension: impl Extension, arguments: impl IntoIterator<Item = 
     // A panic in there is caught and becomes an error of ours: one line is enough.
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let inside = panic.location().is_some_and(|place| place.file().contains("/tokenizers-"));
+        let file = panic.location().map_or("", |place| place.file());
+        let inside = ["/tokenizers-", "/parquet-"].iter().any(|name| file.contains(name));
         if !inside {
             usual(panic);
         }

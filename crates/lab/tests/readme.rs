@@ -36,13 +36,14 @@ fn calls(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/design.md",
     "docs/extend.md",
     "docs/libtorch.md",
     "docs/paper.md",
+    "docs/pretraining.md",
     "docs/write-a-backend.md",
 ];
 

@@ -14,6 +14,7 @@ pub fn help<T: Tensor>(registry: &Registry<T>) -> String {
     family(&mut text, "[aligner] kind", &registry.model.aligners);
     family(&mut text, "[loss] kind", &registry.model.losses);
     family(&mut text, "[training] data kind", &registry.data.pairs);
+    family(&mut text, "[[training.augment]] kind", &registry.data.augmentations);
     family(&mut text, "[evaluation] data kind", &registry.data.datasets);
     family(&mut text, "[segmentation] kind", &registry.segment.segmenters);
     family(&mut text, "[segmentation.score] kind", &registry.segment.parts.scores);
@@ -42,6 +43,6 @@ pub fn help<T: Tensor>(registry: &Registry<T>) -> String {
 fn family<M: ?Sized, X: ?Sized>(text: &mut String, title: &str, kinds: &Kinds<M, X>) {
     let _ = writeln!(text, "\n{title}:");
     for kind in kinds.iter() {
-        let _ = writeln!(text, "  {:<14} {}", kind.name, kind.about);
+        let _ = writeln!(text, "  {:<22} {}", kind.name, kind.about);
     }
 }

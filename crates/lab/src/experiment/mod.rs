@@ -19,6 +19,7 @@
 
 pub mod seeds;
 pub mod sources;
+pub mod evaluation;
 pub mod settings;
 pub mod axes;
 pub mod ladder;

@@ -3,6 +3,7 @@
 //! Sections: `[model]`, `[aligner]`, `[loss]` (what is trained), `[training]` (on what, and how), `[evaluation]` (on what it is
 //! judged), `[segmentation]` (a recipe), and, if wanted, `[probes]` (what is asked meanwhile). Each algorithm is chosen by `kind`.
 
+pub use super::evaluation::{Evaluation, USUAL_METRICS};
 use super::seeds::Seeds;
 use super::sources::{NamedSource, Sources};
 use crate::failure::{Failure, Outcome};
@@ -10,6 +11,7 @@ use crate::probes::Probes;
 use serde::{Deserialize, Serialize};
 use simseg::{Choice, ModelDescription, Recipe, Registry};
 use simseg_data::Source;
+use simseg_data::transform::Augmentations;
 use simseg_model::pool::Dense;
 use simseg_model::{AdamWConfig, Limits, LossConfig, NetworkConfig, Schedule};
 use simseg_segment::Figure;
@@ -64,6 +66,12 @@ pub struct Training {
     pub init: Option<Init>,
     /// Images with captions.
     pub data: Source,
+    /// Samples that may be corrupt: so many are left out and listed, one more is an error. No weight depends on the number.
+    #[serde(default = "hundred_samples", skip_serializing_if = "is_hundred")]
+    pub max_corrupt_samples: usize,
+    /// Random changes of images, one after the other; see [`simseg_data::transform::augment`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub augment: Vec<Choice>,
     /// Learning rate over time.
     pub schedule: Schedule,
     /// The optimiser.
@@ -97,46 +105,12 @@ fn hundred() -> u64 {
     100
 }
 
-/// How the model is judged: on images it never saw.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Evaluation {
-    /// Images shown in the report, of each data set.
-    #[serde(default = "six")]
-    pub pictures: usize,
-    /// What is measured.
-    #[serde(default = "usual_metrics")]
-    pub metrics: Vec<String>,
-    /// Images with label maps: one data set, or several by name.
-    pub data: Sources,
+fn hundred_samples() -> usize {
+    100
 }
 
-/// The names of the metrics that are measured unless told otherwise.
-pub const USUAL_METRICS: [&str; 4] = ["iou", "true-classes", "pointing", "ceiling"];
-
-fn usual_metrics() -> Vec<String> {
-    USUAL_METRICS.map(str::to_owned).into()
-}
-
-fn six() -> usize {
-    6
-}
-
-impl Evaluation {
-    /// What its metrics measure, under the names that `results.json` has for them.
-    ///
-    /// # Errors
-    /// If a metric is unknown.
-    pub fn figures<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Vec<(String, &'static Figure)>> {
-        let mut figures = vec![];
-        for (prefix, _) in self.data.list() {
-            for metric in &self.metrics {
-                let metric = registry.segment.metrics.build(&Choice::new(metric))?;
-                figures.extend(metric.figures().iter().map(|figure| (format!("{prefix}{}", figure.name), figure)));
-            }
-        }
-        Ok(figures)
-    }
+fn is_hundred(samples: &usize) -> bool {
+    *samples == hundred_samples()
 }
 
 impl Settings {
@@ -149,7 +123,11 @@ impl Settings {
             model: registry.model.resolve_network(&self.model)?,
             aligner: registry.model.aligners.resolve(&self.aligner)?,
             loss: registry.model.losses.resolve(&self.loss)?,
-            training: Training { data: self.resolved_pairs(registry)?, ..self.training.clone() },
+            training: Training {
+                data: self.resolved_pairs(registry)?,
+                augment: self.resolved_augment(registry)?,
+                ..self.training.clone()
+            },
             evaluation: Evaluation { data: self.resolved_datasets(registry)?, ..self.evaluation.clone() },
             segmentation: self
                 .segmentation
@@ -186,6 +164,7 @@ impl Settings {
         self.loss(registry)?.check()?;
         self.check_windows(&*network, registry)?;
         training.schedule.check()?;
+        self.augmentations(registry)?;
         if training.batch < 2 {
             return bad(
                 "training.batch",
@@ -218,6 +197,20 @@ impl Settings {
     fn resolved_pairs<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Source> {
         let resolved = registry.data.pairs.resolve(&self.training.data);
         resolved.map_err(|error| Failure::from(error).of_data("training"))
+    }
+
+    fn resolved_augment<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Vec<Choice>> {
+        let resolved = self.training.augment.iter().map(|choice| registry.data.augmentations.resolve(choice));
+        resolved.collect::<Result<_, _>>().map_err(|error| Failure::from(error).within("training."))
+    }
+
+    /// The random changes of training images.
+    ///
+    /// # Errors
+    /// If nobody knows a kind, or a setting is wrong.
+    pub fn augmentations<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Augmentations> {
+        let built = Augmentations::build(&self.training.augment, &registry.data.augmentations);
+        built.map_err(|error| Failure::from(error).within("training."))
     }
 
     fn resolved_datasets<T: Tensor>(&self, registry: &Registry<T>) -> Outcome<Sources> {
@@ -275,7 +268,8 @@ impl Settings {
         }
         let aligner = self.aligner.without(registry.model.aligners.build(&self.aligner)?.evaluation_keys());
         let seeds = [self.seeds.weights(seed), self.seeds.data(seed), self.seeds.order(seed)];
-        let training = Training { checkpoint_every: 1, ..self.training.clone() };
+        let training =
+            Training { checkpoint_every: 1, max_corrupt_samples: hundred_samples(), ..self.training.clone() };
         let (model, loss, probes) = (&self.model, &self.loss, self.probes.as_ref());
         let trained = Trained { seeds, model, aligner, loss, training: &training, probes };
         toml::to_string_pretty(&trained).map_err(|error| Failure::input("settings", error))

@@ -99,7 +99,7 @@ pub fn write_settings(folder: &Path, settings: &Settings, seed: u64) -> Outcome 
 }
 
 /// Which settings a run in a folder was begun with that are others now: keys, or none if none was begun. The size of the vocabulary
-/// does not count, as it follows from the captions.
+/// does not count, as it follows from the captions, nor how many samples may be corrupt: no weight depends on it.
 ///
 /// # Errors
 /// If its settings cannot be read.
@@ -114,6 +114,7 @@ pub fn changed(folder: &Path, settings: &Settings, seed: u64) -> Outcome<Vec<Str
     let mut keys = vec![];
     differing(&made, &now, "", &mut keys);
     keys.retain(|key| !(key.starts_with("model.") && key.ends_with(".vocabulary")));
+    keys.retain(|key| key != "training.max_corrupt_samples");
     Ok(keys)
 }
 

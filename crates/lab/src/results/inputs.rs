@@ -1,6 +1,7 @@
 //! What a run reads from disk, by content: it goes on only with the same captions, images and weights.
 //!
-//! Paths are those under `training.data`, `training.init`, `evaluation.data` and `probes.data`; a folder stands for all files below it.
+//! Paths are those under `training.data`, `training.init`, `evaluation.data` and `probes.data`; a folder stands for all files below it,
+//! a pattern of shards for each of them.
 
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
@@ -42,7 +43,8 @@ fn named(settings: &Settings, places: &[(&str, &str)], known: &mut Inputs) -> Ou
         strings(table.get(*section).and_then(|section| section.get(*key)), &mut paths);
     }
     let mut inputs = Inputs::new();
-    for path in paths.into_iter().filter(|path| Path::new(path).exists()) {
+    let each = paths.iter().flat_map(|path| simseg_data::pairs::paths::expand(path).unwrap_or_default());
+    for path in each.filter(|path| path.exists()).map(|path| path.to_string_lossy().into_owned()) {
         let hash = match known.get(&path) {
             Some(hash) => hash.clone(),
             None => hash(Path::new(&path))?,

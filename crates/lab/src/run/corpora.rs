@@ -19,7 +19,10 @@ pub struct Drawn {
 impl Drawn {
     /// Whether it is what these settings train on.
     pub(super) fn fits(&self, settings: &Settings, seed: u64) -> bool {
-        let of = |s: &Settings| (s.training.data.clone(), s.training.init.clone(), s.training.vocabulary.clone());
+        let of = |s: &Settings| {
+            let training = s.training.clone();
+            (training.data, training.init, training.vocabulary, training.augment)
+        };
         of(&self.settings) == of(settings)
             && self.settings.model == settings.model
             && self.settings.training.batch == settings.training.batch
@@ -34,8 +37,9 @@ impl Drawn {
         let bar = Steps::new("reading pairs", 1.0, "pairs");
         bar.start(pairs.len() as u64, 0);
         let tokenizer = start::tokenizer(settings)?;
-        let corpus =
-            Corpus::open(pairs, tokenizer, &*network, settings.training.batch, |position| bar.to(position, None))?;
+        let augmentations = settings.augmentations(&registries.training)?;
+        let progress = |position| bar.to(position, None);
+        let corpus = Corpus::open(pairs, augmentations, tokenizer, &*network, settings.training.batch, progress)?;
         bar.finish();
         if corpus.cut > 0 {
             let (all, most) = (corpus.len(), network.positions());

@@ -48,8 +48,10 @@ pub fn say_plan<D: Differentiable>(
         let layout = start::layout(settings, &registries.training)?;
         let parameters: usize = layout.iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
         measured.add_training(&mut estimate, settings, 4 * parameters as u64);
+        let augment: Vec<&str> = settings.training.augment.iter().map(|choice| choice.kind.as_str()).collect();
+        let augment = if augment.is_empty() { String::new() } else { format!(", {}", augment.join(", ")) };
         say!(
-            "train  seed {}  {} steps of {} pairs, {parameters} parameters and those of its words: {}",
+            "train  seed {}  {} steps of {} pairs{augment}, {parameters} parameters and those of its words: {}",
             unit.seed,
             settings.training.steps,
             settings.training.batch,

@@ -1,19 +1,24 @@
 //! What a run trains on: pictures at the network's size with tokenised captions, and which of them each step sees.
 
+use super::skipped::Skipped;
 use super::vocabulary;
 use crate::failure::{Failure, Outcome};
 use rayon::prelude::*;
-use simseg_data::transform::{self, Filter, Passes};
+use simseg_data::transform::{self, Augmentations, Draw, Filter, Passes};
 use simseg_data::{Pairs, Picture, Tokenizer};
 use simseg_model::{Architecture, TokenBatch};
 use simseg_tensor::{Normalisation, Tensor, random};
+use std::collections::{BTreeMap, HashSet};
 
 /// Image-caption pairs, ready for the network.
 pub struct Corpus {
     pairs: Box<dyn Pairs>,
-    /// Bytes `[side, side, 3]` of every picture, if they are few enough to keep.
-    kept: Option<Vec<Vec<u8>>>,
+    /// Every picture, if they are small enough to keep: squashed to `side`, or as it is if it will be augmented.
+    kept: Option<Vec<Picture>>,
     captions: Vec<Vec<u32>>,
+    /// Pairs of which it is known already that they cannot be read, and why.
+    unreadable: BTreeMap<usize, String>,
+    augmentations: Augmentations,
     side: usize,
     normalisation: Normalisation,
     /// Captions that were longer than the network's positions and lost their end.
@@ -28,12 +33,14 @@ const KEEP: usize = 1 << 30;
 const CHUNK: usize = 256;
 
 impl Corpus {
-    /// Reads all captions, and the pictures if they can be kept; `progress` is told how many are there.
+    /// Reads all captions, and the pictures if they can be kept; `progress` is told how many are there. A pair that cannot be read
+    /// is noted: whether training may do without it is asked when its turn comes.
     ///
     /// # Errors
-    /// If a pair cannot be read, or there are fewer than a batch of them.
+    /// If there are fewer pairs than a batch.
     pub fn open(
         pairs: Box<dyn Pairs>,
+        augmentations: Augmentations,
         tokenizer: Option<Tokenizer>,
         network: &dyn Architecture,
         batch: usize,
@@ -46,23 +53,38 @@ impl Corpus {
                 format!("at most the {count} pairs there are, found {batch}"),
             ));
         }
-        let keep = count.saturating_mul(3 * side * side) <= KEEP;
-        let (mut texts, mut kept) = (Vec::with_capacity(count), Vec::new());
+        // How large pictures are that will be augmented shows when they are read.
+        let mut keep = !augmentations.is_empty() || count.saturating_mul(3 * side * side) <= KEEP;
+        let (mut texts, mut kept, mut bytes) = (Vec::with_capacity(count), Vec::new(), 0);
+        let mut unreadable = BTreeMap::new();
         for start in (0..count).step_by(CHUNK) {
             let chunk = start..(start + CHUNK).min(count);
             let end = chunk.end;
             if keep {
-                let read = |index: usize| -> Outcome<(String, Vec<u8>)> {
-                    let pair = pairs.pair(index)?;
-                    Ok((pair.caption, squashed(pair.picture, side)))
-                };
-                for (text, rgb) in chunk.into_par_iter().map(read).collect::<Outcome<Vec<_>>>()? {
+                for (index, read) in chunk.clone().zip(read_all(chunk, |index| pairs.pair(index))) {
+                    // The words of a caption count, whether its picture is read now or later.
+                    let (text, picture) = match read {
+                        Ok(pair) if augmentations.is_empty() => (pair.caption, squashed(pair.picture, side)),
+                        Ok(pair) => (pair.caption, pair.picture),
+                        Err(problem) => {
+                            unreadable.insert(index, problem);
+                            (pairs.caption(index).unwrap_or_default(), Picture::default())
+                        }
+                    };
+                    bytes += picture.rgb.len();
                     texts.push(text);
-                    kept.push(rgb);
+                    kept.push(picture);
+                }
+                if bytes > KEEP {
+                    (keep, kept) = (false, vec![]);
                 }
             } else {
-                let read = |index: usize| -> Outcome<String> { Ok(pairs.caption(index)?) };
-                texts.extend(chunk.into_par_iter().map(read).collect::<Outcome<Vec<_>>>()?);
+                for (index, read) in chunk.clone().zip(read_all(chunk, |index| pairs.caption(index))) {
+                    texts.push(read.unwrap_or_else(|problem| {
+                        unreadable.insert(index, problem);
+                        String::new()
+                    }));
+                }
             }
             progress(end as u64);
         }
@@ -82,7 +104,8 @@ impl Corpus {
         let encoded = texts.par_iter().map(encode).collect::<Outcome<Vec<_>>>()?;
         let cut = encoded.iter().filter(|(_, cut)| *cut).count();
         let captions = encoded.into_iter().map(|(ids, _)| ids).collect();
-        Ok(Self { pairs, kept: keep.then_some(kept), captions, side, normalisation, cut, tokenizer })
+        let kept = keep.then_some(kept);
+        Ok(Self { pairs, kept, captions, unreadable, augmentations, side, normalisation, cut, tokenizer })
     }
 
     /// Number of pairs.
@@ -110,33 +133,86 @@ impl Corpus {
         order[within * batch..(within + 1) * batch].to_vec()
     }
 
-    /// Pixels `[b, 3, h, w]` and captions of some pairs.
+    /// How often all pairs were seen before step `step`.
+    pub fn epoch(&self, step: u64, batch: usize) -> u64 {
+        step / (self.len() / batch) as u64
+    }
+
+    /// Pixels `[b, 3, h, w]` and captions of some pairs, augmented as it is drawn for this epoch.
+    ///
+    /// In the place of a pair that cannot be read stands the next one by index that can be and is not in the batch; all other places
+    /// are as they would have been.
     ///
     /// # Errors
-    /// If a picture cannot be read any more, or the backend fails.
-    pub fn batch<T: Tensor>(&self, picks: &[usize], device: &T::Device) -> Outcome<(T, TokenBatch)> {
-        let area = self.side * self.side;
-        let mut values = vec![0.0f32; picks.len() * 3 * area];
-        values.par_chunks_mut(3 * area).zip(picks).try_for_each(|(out, &index)| -> Outcome {
-            match &self.kept {
-                Some(kept) => transform::normalise_into(&kept[index], &self.normalisation, out),
-                None => {
-                    let rgb = squashed(self.pairs.pair(index)?.picture, self.side);
-                    transform::normalise_into(&rgb, &self.normalisation, out);
+    /// If more pairs cannot be read than may be skipped, nothing is left to stand in, or the backend fails.
+    pub fn batch<T: Tensor>(
+        &self,
+        picks: &[usize],
+        draw: Draw,
+        skipped: &mut Skipped,
+        device: &T::Device,
+    ) -> Outcome<(T, TokenBatch)> {
+        let one = 3 * self.side * self.side;
+        let (mut values, mut seen) = (vec![0.0f32; picks.len() * one], picks.to_vec());
+        let read = values.par_chunks_mut(one).zip(picks).map(|(out, &index)| self.read(index, draw, out));
+        let read: Vec<Result<(), String>> = read.collect();
+        let mut taken: HashSet<usize> = picks.iter().copied().collect();
+        // One after the other: which pair stands in must not depend on threads.
+        for ((place, problem), out) in read.into_iter().enumerate().zip(values.chunks_mut(one)) {
+            let Err(problem) = problem else { continue };
+            skipped.add(picks[place], &problem)?;
+            let after = (1..self.len()).map(|step| (picks[place] + step) % self.len());
+            let mut free = after.filter(|index| !taken.contains(index));
+            seen[place] = loop {
+                let Some(index) = free.next() else {
+                    let text =
+                        format!("fewer than {} pairs can be read; the first that cannot: {problem}", picks.len());
+                    return Err(Failure::input("training.batch", text));
+                };
+                match self.read(index, draw, out) {
+                    Ok(()) => break index,
+                    Err(problem) => skipped.add(index, &problem)?,
                 }
-            }
-            Ok(())
-        })?;
+            };
+            taken.insert(seen[place]);
+        }
         let pixels = T::from_host(&values, &[picks.len(), 3, self.side, self.side], device)?;
-        let captions: Vec<&Vec<u32>> = picks.iter().map(|&i| &self.captions[i]).collect();
+        let captions: Vec<&Vec<u32>> = seen.iter().map(|&i| &self.captions[i]).collect();
         Ok((pixels, TokenBatch::new(&captions, self.tokenizer.pad(), 0)?))
+    }
+
+    /// The normalised pixels of a pair, or why it cannot be read.
+    fn read(&self, index: usize, draw: Draw, out: &mut [f32]) -> Result<(), String> {
+        if let Some(problem) = self.unreadable.get(&index) {
+            return Err(problem.clone());
+        }
+        let own;
+        let picture = match &self.kept {
+            Some(kept) => &kept[index],
+            None => {
+                own = self.pairs.pair(index).map_err(|error| error.to_string())?.picture;
+                &own
+            }
+        };
+        let is_ready = self.augmentations.is_empty() && (picture.width, picture.height) == (self.side, self.side);
+        let seen = (!is_ready).then(|| self.augmentations.apply(picture, index, self.side, draw));
+        transform::normalise_into(&seen.as_ref().unwrap_or(picture).rgb, &self.normalisation, out);
+        Ok(())
     }
 }
 
-/// The bytes of a picture squashed to a square; its own if it is one of that size.
-fn squashed(picture: Picture, side: usize) -> Vec<u8> {
+/// What was read of some pairs, or why it could not be.
+fn read_all<V: Send>(
+    pairs: std::ops::Range<usize>,
+    read: impl Fn(usize) -> simseg_data::Result<V> + Sync,
+) -> Vec<Result<V, String>> {
+    pairs.into_par_iter().map(|index| read(index).map_err(|error| error.to_string())).collect()
+}
+
+/// A picture squashed to a square; itself if it is one of that size.
+fn squashed(picture: Picture, side: usize) -> Picture {
     if (picture.width, picture.height) == (side, side) {
-        return picture.rgb;
+        return picture;
     }
-    transform::resize_with(&picture, side, side, Filter::Bilinear, Passes::RowsFirst).rgb
+    transform::resize_with(&picture, side, side, Filter::Bilinear, Passes::RowsFirst)
 }

@@ -7,10 +7,11 @@
 //!                 AdamW(∇loss)
 //! ```
 //!
-//! Reading order: this file (the step, then the loop around it), [`corpus`] (what it sees), [`vocabulary`], [`start`] (where it
-//! starts, what stays frozen), [`state`] (checkpoints), [`log`].
+//! Reading order: this file (the step, then the loop around it), [`corpus`] (what it sees), [`skipped`] (what could not be read),
+//! [`vocabulary`], [`start`] (where it starts, what stays frozen), [`state`] (checkpoints), [`log`].
 
 pub mod corpus;
+pub mod skipped;
 pub mod vocabulary;
 pub mod start;
 pub mod state;
@@ -23,8 +24,10 @@ use crate::probes::watch::Probing;
 use corpus::Corpus;
 use log::{Log, StepMetrics};
 use simseg::Registry;
+use simseg_data::transform::Draw;
 use simseg_model::{AlignerConfig, LossConfig, NetworkConfig, Parameters, Stage, TokenBatch};
 use simseg_tensor::{Differentiable, NoTap, Ops, Result, Tensor};
+use skipped::Skipped;
 use state::State;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -162,6 +165,7 @@ pub fn train<D: Differentiable>(
     } else {
         State::new(start::values(settings, settings.seeds.weights(seed), registry, device)?, trained, training.adamw)?
     };
+    let mut skipped = Skipped::open(folder, training.max_corrupt_samples, resumed)?;
     let mut lines = log::read(&log)?;
     lines.retain(|line| line.step < state.step());
     let mut log = Log::create(&log, &lines)?;
@@ -185,8 +189,9 @@ pub fn train<D: Differentiable>(
     let (start, first, earlier, mut asking) = (Instant::now(), state.step(), state.seconds, Duration::ZERO);
     while state.step() < training.steps {
         let index = state.step();
-        let (pixels, captions) =
-            corpus.batch::<D>(&corpus.order(settings.seeds.order(seed), index, training.batch), device)?;
+        let draw = Draw { seed: settings.seeds.order(seed), epoch: corpus.epoch(index, training.batch) };
+        let picks = corpus.order(draw.seed, index, training.batch);
+        let (pixels, captions) = corpus.batch::<D>(&picks, draw, &mut skipped, device)?;
         let rate = training.schedule.rate_at(index + 1, training.steps);
         let loss = objective.step(&mut state, (&pixels, &captions), rate)?;
         if !loss.is_finite() {
@@ -198,9 +203,11 @@ pub fn train<D: Differentiable>(
         state.seconds = earlier + start.elapsed().saturating_sub(asking).as_secs_f64();
         if state.step() % training.checkpoint_every == 0 || state.step() == training.steps {
             log.flush()?;
+            skipped.save()?;
             state.save(&checkpoint, &config)?;
         }
     }
+    skipped.say();
     let pairs = (state.step() - first) as f64 * training.batch as f64;
     let seconds = start.elapsed().saturating_sub(asking).as_secs_f64();
     let images_per_second =
