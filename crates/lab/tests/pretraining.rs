@@ -22,7 +22,10 @@ use program::{ok, refused, simseg, text};
 
 /// 48 scenes of 32 pixels, as files.
 struct World {
+    /// Images and label maps, and nothing that tests write: runs are judged on it, and go on only with its content.
     folder: PathBuf,
+    /// Everything else.
+    place: PathBuf,
     /// Image file and caption of every pair.
     pairs: Vec<(String, String)>,
 }
@@ -33,10 +36,11 @@ impl World {
         ok(&simseg(&["scenes", "--out", text(&world), "--count", "48", "--seed", "3", "--size", "32"]));
         let captions = std::fs::read_to_string(world.join("captions.csv")).unwrap();
         let pair = |line: &str| {
-            let (image, caption) = line.split_once(',').unwrap();
-            (image.to_owned(), caption.trim_matches('"').to_owned())
+            let fields: Vec<&str> = line.split(',').collect();
+            assert!(fields.len() == 4 && !line.contains('"'), "image, caption, context, objects: {line}");
+            (fields[0].to_owned(), fields[1].to_owned())
         };
-        Self { folder: world, pairs: captions.lines().skip(1).map(pair).collect() }
+        Self { folder: world, place: folder.to_owned(), pairs: captions.lines().skip(1).map(pair).collect() }
     }
 
     fn image(&self, index: usize) -> Vec<u8> {
@@ -45,7 +49,7 @@ impl World {
 
     /// Three shards of sixteen; the images of `corrupt` are cut short.
     fn shards(&self, name: &str, corrupt: &[usize]) -> Source {
-        let folder = self.folder.join(name);
+        let folder = self.place.join(name);
         std::fs::create_dir_all(&folder).unwrap();
         for shard in 0..3 {
             let file = std::fs::File::create(folder.join(format!("0000{shard}.tar"))).unwrap();
@@ -68,7 +72,7 @@ impl World {
     }
 
     fn parquet(&self) -> Source {
-        let path = self.folder.join("pairs.parquet");
+        let path = self.place.join("pairs.parquet");
         let schema =
             "message schema { required group image { required binary bytes; } required binary caption (STRING); }";
         let file = std::fs::File::create(&path).unwrap();
@@ -91,11 +95,11 @@ impl World {
     }
 
     fn captions(&self) -> Source {
-        self.file("captions.csv")
+        self.file(self.folder.join("captions.csv"))
     }
 
-    fn file(&self, name: &str) -> Source {
-        let (file, images) = (self.folder.join(name), self.folder.join("images"));
+    fn file(&self, file: PathBuf) -> Source {
+        let images = self.folder.join("images");
         Source::new("captions").with("file", file).with("images", images)
     }
 
@@ -108,11 +112,11 @@ impl World {
             annotations.map(|(id, (_, text))| serde_json::json!({"id": 7 * id, "image_id": id, "caption": text}));
         let file =
             serde_json::json!({"images": images.collect::<Vec<_>>(), "annotations": annotations.collect::<Vec<_>>()});
-        std::fs::write(self.folder.join("captions_train2017.json"), file.to_string()).unwrap();
+        std::fs::write(self.place.join("captions_train2017.json"), file.to_string()).unwrap();
         let lines = self.pairs.iter().map(|(name, text)| format!("{text}\t{name}\n"));
-        std::fs::write(self.folder.join("captions.tsv"), format!("caption\timage\n{}", lines.collect::<String>()))
+        std::fs::write(self.place.join("captions.tsv"), format!("caption\timage\n{}", lines.collect::<String>()))
             .unwrap();
-        [self.file("captions_train2017.json"), self.file("captions.tsv")]
+        ["captions_train2017.json", "captions.tsv"].map(|name| self.file(self.place.join(name)))
     }
 
     /// An experiment of 9 steps, three epochs, on a source.
@@ -145,7 +149,7 @@ pictures = 1
             data = inline(&serde_json::to_value(data).unwrap()),
             root = text(&self.folder),
         );
-        let file = self.folder.join(format!("{name}.toml"));
+        let file = self.place.join(format!("{name}.toml"));
         std::fs::write(&file, toml).unwrap();
         file
     }
@@ -157,9 +161,14 @@ fn inline(value: &Value) -> String {
     format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
 }
 
+/// A folder for results with nothing beside it: trainings that lie beside would be taken, and not made again.
+fn out(file: &Path, name: &str) -> PathBuf {
+    file.with_extension(name).join("out")
+}
+
 /// Runs an experiment; the weights that it leaves.
 fn weights(file: &Path, name: &str, more: &[&str]) -> Vec<u8> {
-    let out = file.with_extension(name);
+    let out = out(file, name);
     ok(&simseg(&[&["run", text(file), "--out", text(&out)], more].concat()));
     trained(&out, file)
 }
@@ -183,11 +192,11 @@ fn the_same_pairs_train_the_same_model_however_they_are_packed() {
     assert!(all.iter().all(|one| *one == all[0]), "{:?}", all.iter().map(|one| *one == all[0]).collect::<Vec<_>>());
 
     // A run goes on only with the same content, in any of the shards.
-    let file = world.folder.join("pack1.toml");
-    let out = file.with_extension("out");
+    let file = world.place.join("pack1.toml");
+    let out = out(&file, "out");
     let again = ["run", text(&file), "--out", text(&out), "--resume"];
     ok(&simseg(&again));
-    let shard = world.folder.join("shards/00002.tar");
+    let shard = world.place.join("shards/00002.tar");
     let mut bytes = std::fs::read(&shard).unwrap();
     bytes[600] ^= 1;
     std::fs::write(&shard, bytes).unwrap();
@@ -205,7 +214,7 @@ fn corrupt_samples_are_listed_and_skipped_alike_by_any_number_of_threads_and_whe
     assert_eq!(whole, weights(&file, "three", &["--threads", "3"]));
 
     // Stopped at the second corrupt sample, and gone on with when more are allowed.
-    let out = file.with_extension("stopped");
+    let out = out(&file, "stopped");
     let limit = ["--set", "training.max_corrupt_samples=1"];
     let run = ["run", text(&file), "--out", text(&out)];
     let output = simseg(&[&run[..], &limit].concat());
@@ -311,7 +320,7 @@ kind = "auto-augment"
     let one = weights(&with, "one", &["--threads", "1"]);
     assert_eq!(one, weights(&with, "three", &["--threads", "3"]));
     assert_ne!(one, weights(&without, "out", &[]));
-    let config = std::fs::read_to_string(with.with_extension("one").join("with-seed0/config.toml")).unwrap();
+    let config = std::fs::read_to_string(out(&with, "one").join("with-seed0/config.toml")).unwrap();
     assert!(config.contains("interpolation = \"bilinear\"") && config.contains("policy = \"imagenet\""), "{config}");
     let help = ok(&simseg(&["run", "--help"]));
     for name in
