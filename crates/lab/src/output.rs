@@ -4,6 +4,8 @@
 //! output lands on an input, or on another output.
 
 use crate::failure::{Failure, Outcome};
+use serde::Serialize;
+use simseg_data::atomic;
 use std::collections::HashMap;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
@@ -44,6 +46,15 @@ pub fn print(text: Arguments<'_>) {
 /// A line to stderr.
 pub fn aside(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes a value as JSON for people.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn save_json(path: &Path, value: &impl Serialize) -> Outcome {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::file(path, error))?;
+    Ok(atomic::write(path, (text + "\n").as_bytes())?)
 }
 
 /// One file under all of its names: where the system tells, by device and number, which links share; else by its full path.

@@ -13,12 +13,12 @@ pub mod answers;
 pub mod export;
 pub mod samples;
 
+pub use crate::output::save_json;
 pub use answers::{Answer, answers};
 
 use crate::experiment::{BuiltIn, Experiment};
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
-use simseg_data::atomic;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -164,13 +164,4 @@ impl Results {
     pub fn save(&self, out: &Path) -> Outcome {
         save_json(&out.join("results.json"), self)
     }
-}
-
-/// Writes a value as JSON for people.
-///
-/// # Errors
-/// If the folder cannot be written.
-pub fn save_json(path: &Path, value: &impl Serialize) -> Outcome {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::file(path, error))?;
-    Ok(atomic::write(path, (text + "\n").as_bytes())?)
 }

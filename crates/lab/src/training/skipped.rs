@@ -88,7 +88,7 @@ impl Skipped {
             return Ok(());
         }
         let list = self.met.iter().map(|(&index, problem)| Sample { index, problem: problem.clone() });
-        crate::results::save_json(&self.path, &list.collect::<Vec<_>>())
+        crate::output::save_json(&self.path, &list.collect::<Vec<_>>())
     }
 
     /// Says at the end how many there were.
