@@ -6,7 +6,7 @@
 //! leaves a model directory, for `simseg` itself.
 
 use serde::Deserialize;
-use simseg::{Choice, Recipe};
+use simseg::{Choice, Recipe, WeightType};
 use simseg_benches::training::{Training, pixels};
 use simseg_benches::{Failure, median, model};
 use simseg_cpu::{CpuDevice, CpuTensor};
@@ -28,6 +28,9 @@ struct Settings {
     warm_up: usize,
     steps: usize,
     model: ModelConfig,
+    /// What weights are rounded to when the model is opened, as `--precision` does: bf16 or int8; f32 if it does not say.
+    #[serde(default)]
+    precision: Option<String>,
     /// Where `write` puts the model.
     #[serde(default)]
     folder: Option<PathBuf>,
@@ -52,10 +55,16 @@ fn main() -> Result<(), Failure> {
     rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build_global()?;
     let (count, config) = (settings.count, &settings.model);
     let names = count.saturating_sub(1);
+    let precision = match settings.precision.as_deref() {
+        None | Some("f32") => None,
+        Some(name) => Some(
+            WeightType::ALL.into_iter().find(|kind| kind.name() == name).ok_or("precision: f32, f16, bf16 or int8")?,
+        ),
+    };
     let folder = tempfile::tempdir()?;
     let opened = || -> Result<_, Failure> {
         model::write(config, names, folder.path())?;
-        model::open(folder.path(), Recipe::official_code())
+        model::open(folder.path(), Recipe::official_code(), precision)
     };
     let seconds = match settings.work {
         Work::Image => {

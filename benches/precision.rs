@@ -73,7 +73,7 @@ fn labels(small: &Path) -> Result<(), Failure> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/pytorch");
     let folder = tempfile::tempdir()?;
     println!(
-        "| weights | photographs: pixels with another label | file | small world: mIoU | file |\n|---|---|---|---|---|"
+        "| weights | products | photographs: pixels with another label | file | small world: mIoU | file |\n|---|---|---|---|---|---|"
     );
     let mut first: Option<(Vec<u8>, u64, u64)> = None;
     for kind in TYPES {
@@ -82,24 +82,38 @@ fn labels(small: &Path) -> Result<(), Failure> {
         let sizes = sizes.map(|(model, out)| stored(model, kind, &heads(model)?, out));
         let [of_photographs, of_scenes] = sizes;
         let (of_photographs, of_scenes) = (of_photographs?, of_scenes?);
-        let found = photograph_labels(&fixtures, &photographs)?;
-        let miou = miou(&scenes)?;
-        let (whole, large, small) = first.get_or_insert((found.clone(), of_photographs, of_scenes));
-        let changed = found.iter().zip(&*whole).filter(|(a, b)| a != b).count() as f64 / found.len() as f64;
-        let share = |bytes: u64, of: u64| bytes as f64 / of as f64;
-        let (large, small) = (share(of_photographs, *large), share(of_scenes, *small));
-        println!("| {kind} | {:.3}% of {} | {large:.3} | {miou:.4} | {small:.3} |", 100.0 * changed, found.len());
+        // Products in fewer bits as well, for types that `--precision` has.
+        let ways = if ["bf16", "int8"].contains(&kind) { &["f32", kind][..] } else { &["f32"] };
+        for precision in ways {
+            let found = photograph_labels(&fixtures, &photographs, precision)?;
+            let miou = miou(&scenes, precision)?;
+            let (whole, large, small) = first.get_or_insert((found.clone(), of_photographs, of_scenes));
+            let changed = found.iter().zip(&*whole).filter(|(a, b)| a != b).count() as f64 / found.len() as f64;
+            let share = |bytes: u64, of: u64| bytes as f64 / of as f64;
+            let (large, small) = (share(of_photographs, *large), share(of_scenes, *small));
+            let changed = format!("{:.3}% of {}", 100.0 * changed, found.len());
+            println!("| {kind} | {precision} | {changed} | {large:.3} | {miou:.4} | {small:.3} |");
+        }
     }
     Ok(())
 }
 
 /// The labels of all photographs, one after the other.
-fn photograph_labels(fixtures: &Path, model: &Path) -> Result<Vec<u8>, Failure> {
+fn photograph_labels(fixtures: &Path, model: &Path, precision: &str) -> Result<Vec<u8>, Failure> {
     let out = tempfile::tempdir()?;
     let (classes, trace) = (fixtures.join("classes.txt"), out.path().join("trace.safetensors"));
     let images = STEMS.map(|stem| fixtures.join(format!("images/{stem}.png")));
     let mut arguments = vec!["segment", "--recipe", "official-code", "--no-cache", "--model", text(model)?];
-    arguments.extend(["--classes", text(&classes)?, "--out", text(out.path())?, "--trace", text(&trace)?]);
+    arguments.extend([
+        "--precision",
+        precision,
+        "--classes",
+        text(&classes)?,
+        "--out",
+        text(out.path())?,
+        "--trace",
+        text(&trace)?,
+    ]);
     arguments.extend(images.iter().map(|image| text(image)).collect::<Result<Vec<_>, _>>()?);
     simseg(&arguments)?;
     let bytes = std::fs::read(trace)?;
@@ -108,9 +122,10 @@ fn photograph_labels(fixtures: &Path, model: &Path) -> Result<Vec<u8>, Failure> 
     Ok(labels.into_iter().collect::<Result<Vec<_>, Failure>>()?.concat())
 }
 
-fn miou(model: &Path) -> Result<f64, Failure> {
+fn miou(model: &Path, precision: &str) -> Result<f64, Failure> {
     let out = tempfile::NamedTempFile::with_suffix(".json")?;
-    let arguments = ["evaluate", "--dataset", "scenes", "--no-cache", "--model", text(model)?];
+    let arguments =
+        ["evaluate", "--dataset", "scenes", "--no-cache", "--precision", precision, "--model", text(model)?];
     simseg(&[&arguments[..], &["--out", text(out.path())?]].concat())?;
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(out.path())?)?;
     report["miou"].as_f64().ok_or_else(|| "a report without mIoU".into())
@@ -147,13 +162,15 @@ fn write(folder: &Path) -> Result<(), Failure> {
 }
 
 /// How the weights come to their type: from which file, and with which `--precision`.
-const WAYS: [(&str, &str, &str); 6] = [
+const WAYS: [(&str, &str, &str); 8] = [
     ("f32", "f32", "f32"),
     ("f16, stored", "f16", "f32"),
     ("bf16, stored", "bf16", "f32"),
     ("int8, stored", "int8", "f32"),
     ("bf16, `--precision`", "f32", "bf16"),
     ("int8, `--precision`", "f32", "int8"),
+    ("bf16, stored and `--precision`", "bf16", "bf16"),
+    ("int8, stored and `--precision`", "int8", "int8"),
 ];
 
 fn speed(folder: &Path, turns: usize) -> Result<(), Failure> {

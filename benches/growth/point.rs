@@ -85,7 +85,7 @@ pub fn measure(point: &Point) -> Result<Measured, Failure> {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let mut recipe = Recipe::official_code();
     recipe.prompts.templates = Templates::Single;
-    let open = || model::open(&place.folder.join("model"), recipe.clone());
+    let open = || model::open(&place.folder.join("model"), recipe.clone(), None);
     let encoder = |batch: usize, side: usize| -> Result<Measured, Failure> {
         let (model, pixels) = (open()?, pixels::<CpuTensor<f32>>(batch, side, &CpuDevice)?);
         repeated(|| Ok(model.network().encode_image(&pixels, &mut NoTap).map(drop)?))

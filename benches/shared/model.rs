@@ -1,7 +1,7 @@
 //! Models of random weights as a user has them: from a folder, their weights mapped. Speed does not depend on what the weights are.
 
 use crate::Failure;
-use simseg::{Choice, Loaded, Model, ModelDescription, Recipe, Registry};
+use simseg::{Choice, Loaded, Model, ModelDescription, Recipe, Registry, WeightType};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::Tokenizer;
 use simseg_model::{Architecture, ModelConfig};
@@ -35,12 +35,12 @@ pub fn write(config: &ModelConfig, names: usize, folder: &Path) -> Result<(), Fa
     Ok(loaded.write(folder)?)
 }
 
-/// Opens a model directory with a recipe.
+/// Opens a model directory with a recipe, its weights rounded if a type is given.
 ///
 /// # Errors
 /// If it is none.
-pub fn open(folder: &Path, recipe: Recipe) -> Result<Model, Failure> {
+pub fn open(folder: &Path, recipe: Recipe, rounded: Option<WeightType>) -> Result<Model, Failure> {
     let registry = Arc::new(Registry::built_in());
-    let loaded = Loaded::read(folder, &registry, &CpuDevice)?;
+    let loaded = Loaded::read_rounded(folder, rounded, &registry, &CpuDevice)?;
     Ok(Model::assemble(loaded, Some(recipe), registry, &CpuDevice)?)
 }

@@ -2,11 +2,11 @@
 //!
 //! | `SIMSEG_CPU` | matrix products | loops (`simd!`, `wide`) |
 //! |---|---|---|
-//! | `avx512` | the kernel for AVX-512 | AVX2 and FMA |
+//! | `avx512` | the kernel for AVX-512; in bf16 or int8 those of AVX-512-BF16 and -VNNI, if the CPU has them and `--precision` asks | AVX2 and FMA |
 //! | `avx2` | the kernel for AVX2 and FMA | AVX2 and FMA |
 //! | `plain` | matrixmultiply, which looks for instructions itself | any x86-64, or whatever CPU the build is for |
 //!
-//! The first two give the same bits; `plain` adds up products in another order. The variable is read once, at the first use. A name
+//! The first two give the same bits in f32 and f64; `plain` adds up products in another order. The variable is read once, at the first use. A name
 //! that is none of these, or instructions that this CPU lacks, are an error for who asks ([`Path::checked`], as the command line
 //! does); who does not ask gets one line on stderr and what would have been chosen without the variable.
 

@@ -4,9 +4,10 @@
 //! fast and uses short polynomials, accurate to a few units in the last place (tests below say how many).
 
 use crate::product::Kernel;
+use crate::product::dots::Dot;
 #[cfg(target_arch = "x86_64")]
 use crate::product::kernel;
-use simseg_tensor::{Element, Shared, SharedSlice};
+use simseg_tensor::{Element, Shared, SharedSlice, WeightType};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 use std::sync::Arc;
@@ -47,6 +48,10 @@ pub trait Scalar:
     fn share(data: SharedSlice) -> Result<Arc<dyn Shared<Self>>, SharedSlice>;
     /// This precision's kernels for matrix products in this build, the best first.
     fn kernels() -> &'static [Kernel<Self>];
+    /// How products are computed whose operands are both in a type of fewer bits, if this CPU has instructions for that.
+    fn dot(_kind: WeightType) -> Option<&'static Dot<Self>> {
+        None
+    }
     /// Buffers to use again.
     fn pool() -> &'static crate::storage::Pool<Self>;
 }
@@ -170,6 +175,10 @@ impl Scalar for f32 {
         #[cfg(not(target_arch = "x86_64"))]
         static ALL: [Kernel<f32>; 0] = [];
         &ALL
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn dot(kind: WeightType) -> Option<&'static Dot<Self>> {
+        crate::product::dots::f32_dot(kind)
     }
     fn pool() -> &'static crate::storage::Pool<Self> {
         static POOL: crate::storage::Pool<f32> = crate::storage::Pool::new();

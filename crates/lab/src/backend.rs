@@ -20,7 +20,8 @@ pub struct BackendArgs {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// In which numbers. On the cpu backend bf16 and int8 round the weights and keep them so in memory, for use, not for training;
-    /// arithmetic stays f32. With libtorch bf16 and f16 are automatic mixed precision; f64 and f16 need it.
+    /// where the CPU has instructions for products in these types (AVX-512-BF16, AVX-512-VNNI) the inputs of layers are rounded as
+    /// well, else arithmetic stays f32. With libtorch bf16 and f16 are automatic mixed precision; f64 and f16 need it.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
 }
@@ -41,11 +42,11 @@ pub enum Precision {
     F32,
     /// Double precision.
     F64,
-    /// bfloat16 where it is safe, f32 elsewhere; on the cpu backend for weights alone.
+    /// bfloat16 where it is safe, f32 elsewhere; on the cpu backend for the products of layers.
     Bf16,
     /// Half precision where it is safe, f32 elsewhere.
     F16,
-    /// Weights in 8 bits with a scale for each row, f32 elsewhere.
+    /// Products of layers in 8 bits with a scale for each row, f32 elsewhere.
     Int8,
 }
 

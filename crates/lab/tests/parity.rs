@@ -37,6 +37,8 @@ fn backends_agree_on_a_fresh_model() {
             "bf16       text/projected",
             "int8 exact similarity",
             "int8       similarity",
+            "bf16 dots  image/projected",
+            "int8 dots  similarity",
         ] {
             assert!(table.contains(row), "{against}: no `{row}` in\n{table}");
         }

@@ -6,6 +6,7 @@ mod program;
 use program::{ok, refused, simseg, text};
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// As `--store` and `--precision` call them.
 const TYPES: [(&str, Dtype); 3] = [("f16", Dtype::F16), ("bf16", Dtype::BF16), ("int8", Dtype::I8)];
@@ -32,12 +33,35 @@ fn of_photographs(store: &str, folder: &Path) -> PathBuf {
 
 /// What the program traces for the photographs.
 fn trace(model: &Path, more: &[&str]) -> Vec<u8> {
+    trace_with(&mut Command::new(env!("CARGO_BIN_EXE_simseg")), model, more)
+}
+
+/// The same without products in fewer bits, which `--precision` asks for and only some CPUs have.
+fn trace_widened(model: &Path, more: &[&str]) -> Vec<u8> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_simseg"));
+    if has_dots() {
+        program.env("SIMSEG_CPU", "avx2");
+    }
+    trace_with(&mut program, model, more)
+}
+
+/// Whether this CPU may have products in bf16 or int8.
+fn has_dots() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::is_x86_feature_detected!("avx512f")
+        && std::env::var_os("SIMSEG_CPU").is_none_or(|path| path == "avx512");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+fn trace_with(program: &mut Command, model: &Path, more: &[&str]) -> Vec<u8> {
     let out = tempfile::tempdir().unwrap();
     let (classes, file) = (fixtures().join("pytorch/classes.txt"), out.path().join("trace.safetensors"));
     let images = STEMS.map(|stem| fixtures().join(format!("pytorch/images/{stem}.png")));
     let arguments = ["segment", "--recipe", "official-code", "--no-cache", "--model", text(model)];
     let files = ["--classes", text(&classes), "--out", text(out.path()), "--trace", text(&file)];
-    ok(&simseg(&[&arguments[..], &files, more, &images.each_ref().map(|image| text(image))].concat()));
+    let arguments = [&arguments[..], &files, more, &images.each_ref().map(|image| text(image))].concat();
+    ok(&program.args(arguments).output().unwrap());
     std::fs::read(file).unwrap()
 }
 
@@ -71,10 +95,20 @@ fn stored_and_rounded_weights_give_the_same_bits_and_nearly_the_labels_of_f32() 
             assert!(trace(&stored, &["--threads", threads]) == found, "{name} with {threads} threads");
         }
         if name != "f16" {
-            let rounded = trace(&whole, &["--precision", name]);
+            let rounded = trace_widened(&whole, &["--precision", name]);
             assert!(rounded == found, "{name}: rounded when it was read, or when it was stored");
-            let again = trace(&stored, &["--precision", name]);
+            let again = trace_widened(&stored, &["--precision", name]);
             assert!(again == found, "{name}: rounding what is rounded changes nothing");
+            // Products in fewer bits, where there are any: 0.0011 and 0.0045 measured.
+            let dots = trace(&stored, &["--precision", name, "--threads", "1"]);
+            let share = changed(&dots, &expected);
+            println!("{name}: {:.3}% with products in it", 100.0 * share);
+            assert!(share <= 2.0 * most, "{name}: {share}");
+            assert!(has_dots() || dots == found, "{name}: this CPU widens");
+            for threads in ["2", "5"] {
+                let again = trace(&whole, &["--precision", name, "--threads", threads]);
+                assert!(again == dots, "{name} with {threads} threads");
+            }
         }
     }
 }
@@ -131,7 +165,8 @@ fn every_command_that_opens_a_model_reads_int8_and_takes_a_precision() {
     let (expected, stored) = (miou(&["--model", text(&whole)]), miou(&["--model", model]));
     println!("mIoU {expected} in f32, {stored} in int8");
     assert!((expected - stored).abs() <= 0.02 && expected > 0.2, "{expected} {stored}");
-    assert_eq!(miou(&["--model", text(&whole), "--precision", "int8"]), stored);
+    let rounded = miou(&["--model", text(&whole), "--precision", "int8"]);
+    assert!(rounded == stored || has_dots() && (rounded - expected).abs() <= 0.02, "{rounded}, stored {stored}");
     let page = folder.path().join("page.html");
     let more = ["--classes", text(&classes), text(&image), "--out", text(&page), "--precision", "bf16"];
     ok(&simseg(&[&["explain", "--model", model], &more[..]].concat()));

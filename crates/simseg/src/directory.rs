@@ -82,7 +82,7 @@ impl<T: Tensor> Loaded<T> {
     }
 
     /// The same with weights rounded to a type of fewer bits ([`simseg_data::checkpoint::is_narrowed`] says which), if one is given. The
-    /// CPU keeps them so in memory; arithmetic is that of the backend.
+    /// CPU keeps them so in memory, and may round the inputs of layers as well (see [`simseg_tensor::Narrow::rounding_inputs`]).
     ///
     /// # Errors
     /// As [`Self::assemble`].

@@ -77,7 +77,8 @@ impl Model {
         Self::read(folder.as_ref(), None)
     }
 
-    /// The same with its weights rounded to bf16, f16 or int8, and kept so in memory. Arithmetic stays f32.
+    /// The same with its weights rounded to bf16, f16 or int8, and kept so in memory. On a CPU with instructions for products in bf16
+    /// (AVX-512-BF16) or int8 (AVX-512-VNNI) the inputs of layers are rounded as well; else arithmetic stays f32.
     ///
     /// # Errors
     /// As [`Self::open`].

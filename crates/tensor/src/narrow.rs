@@ -6,7 +6,8 @@
 //! | f16 | the nearest half-precision number: 11 significant bits | `2⁻¹¹` of `w`; `2⁻²⁵` below `2⁻¹⁴` | 2 |
 //! | int8 | a whole number `q` from −127 to 127, `w[o, i] ≈ scale[o]·q[o, i]` | `scale[o]/2` | 1 |
 //!
-//! The scale of a row is a 127th of its largest absolute value: `scale[o] = max_i abs(w[o, i]) / 127`. Ties are rounded to even. Arithmetic stays f32: values are widened before they are used.
+//! The scale of a row is a 127th of its largest absolute value: `scale[o] = max_i abs(w[o, i]) / 127`. Ties are rounded to even. Arithmetic stays f32: values are widened before they are
+//! used, unless [`Narrow::rounding_inputs`] allows products in fewer bits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ pub struct Narrow {
     /// Of int8, one for each row; else none.
     scales: Arc<[f32]>,
     row: usize,
+    rounds_inputs: bool,
 }
 
 impl Narrow {
@@ -79,22 +81,36 @@ impl Narrow {
         let (len, line) = ((*bytes).as_ref().len(), row * kind.size());
         let rows = len.checked_div(line).unwrap_or(0);
         let fits = rows * line == len && scales.len() == if kind == WeightType::Int8 { rows } else { 0 };
-        fits.then_some(Self { kind, bytes, scales, row })
+        fits.then_some(Self { kind, bytes, scales, row, rounds_inputs: false })
     }
 
     /// Rounds rows of `row` values.
     pub fn round(kind: WeightType, values: &[f32], row: usize) -> Self {
         let (bytes, scales) = match kind {
             WeightType::F16 => (values.iter().flat_map(|&x| to_f16(x).to_le_bytes()).collect::<Vec<u8>>(), vec![]),
-            WeightType::Bf16 => (values.iter().flat_map(|&x| to_bf16(x).to_le_bytes()).collect(), vec![]),
+            WeightType::Bf16 => {
+                // Into a buffer of known size, which the compiler turns into a few instructions for many values.
+                let mut bytes = vec![0; 2 * values.len()];
+                bytes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(b, &x)| *b = to_bf16(x).to_le_bytes());
+                (bytes, vec![])
+            }
             WeightType::Int8 => {
                 let (q, scales) = to_int8(values, row);
                 (q.into_iter().map(i8::cast_unsigned).collect(), scales)
             }
         };
-        Self { kind, bytes: Arc::new(bytes), scales: scales.into(), row }
+        Self { kind, bytes: Arc::new(bytes), scales: scales.into(), row, rounds_inputs: false }
     }
 
+    /// Lets products with these weights round their other operand to the same type, where a backend has instructions for such products:
+    /// faster, and less exact than widening the weights.
+    pub fn rounding_inputs(self) -> Self {
+        Self { rounds_inputs: true, ..self }
+    }
+    /// Whether [`Self::rounding_inputs`] was asked for.
+    pub fn rounds_inputs(&self) -> bool {
+        self.rounds_inputs
+    }
     /// What the values are kept as.
     pub fn kind(&self) -> WeightType {
         self.kind

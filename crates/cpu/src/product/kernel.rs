@@ -17,6 +17,10 @@
 //! Intrinsics, because plain loops over arrays were kept in registers for AVX-512 only (AVX2: 30 to 75 of 100 GFLOP/s).
 
 use crate::path::Path;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, __m512bh};
+#[cfg(target_arch = "x86_64")]
+use std::convert::identity;
 
 /// A matrix that lies in memory with any strides: value `(i, p)` is at `start + i·row + p·col`.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +99,7 @@ impl<A> Kernel<A> {
 macro_rules! kernel {
     (
         $(#[$meta:meta])* $name:ident: $path:expr, $features:literal, $scalar:ty, $lanes:literal lanes, rows $($rows:literal)+,
-        $zero:ident $load:ident $store:ident $splat:ident $fma:ident, $transpose:path
+        $zero:ident $load:ident $store:ident $splat:ident $fma:ident, step $step:path, sum $sum:path, $transpose:path
     ) => {
         $(#[$meta])*
         pub(crate) const $name: Kernel<$scalar> = {
@@ -122,12 +126,13 @@ macro_rules! kernel {
                         let x = unsafe { if P { *left.add(i) } else { *left.offset(i as isize * a.row) } };
                         let x = $splat(x);
                         for (sum, y) in sums.iter_mut().zip(row) {
-                            *sum = $fma(x, y, *sum);
+                            *sum = $step(x, y, *sum);
                         }
                     }
                     left = left.wrapping_offset(if P { stride(ROWS) as isize } else { a.col });
                     right = right.wrapping_offset(ld);
                 }
+                sums.as_flattened_mut().iter_mut().for_each(|sum| *sum = $sum(*sum));
                 let alpha = $splat(out.alpha);
                 for (i, sums) in sums.iter().enumerate() {
                     let start = out.start.wrapping_offset(i as isize * out.row);
@@ -189,25 +194,67 @@ pub(crate) const fn stride(rows: usize) -> usize {
 kernel! {
     /// f32 with AVX-512: 14 × 32.
     F32_AVX512: Path::Avx512, "avx512f,avx2,fma", f32, 16 lanes, rows 1 2 3 4 5 6 7 8 9 10 11 12 13 14,
-    _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps, transpose_f32
+    _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps, step _mm512_fmadd_ps, sum identity, transpose_f32
 }
 #[cfg(target_arch = "x86_64")]
 kernel! {
     /// f64 with AVX-512: 14 × 16.
     F64_AVX512: Path::Avx512, "avx512f,avx2,fma", f64, 8 lanes, rows 1 2 3 4 5 6 7 8 9 10 11 12 13 14,
-    _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_fmadd_pd, transpose_f64
+    _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_fmadd_pd, step _mm512_fmadd_pd, sum identity, transpose_f64
 }
+#[cfg(target_arch = "x86_64")]
+kernel! {
+    /// Slots of two bf16 ([`super::dots`]) with AVX-512-BF16: 14 × 32.
+    F32_BF16: Path::Avx512, "avx512f,avx512bw,avx512bf16,avx2,fma", f32, 16 lanes, rows 1 2 3 4 5 6 7 8 9 10 11 12 13 14,
+    _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps, step dot_bf16, sum identity, transpose_f32
+}
+#[cfg(target_arch = "x86_64")]
+kernel! {
+    /// Slots of four int8 with AVX-512-VNNI: 14 × 32. Sums are integers in the place of f32 until they are complete.
+    F32_INT8: Path::Avx512, "avx512f,avx512bw,avx512vnni,avx2,fma", f32, 16 lanes, rows 1 2 3 4 5 6 7 8 9 10 11 12 13 14,
+    _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_fmadd_ps, step dot_int8, sum from_integers, transpose_f32
+}
+
+/// `sum + x₀y₀ + x₁y₁` for pairs of bf16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+fn dot_bf16(x: __m512, y: __m512, sum: __m512) -> __m512 {
+    // SAFETY: 64 bytes each, of any bits.
+    let [x, y] = [x, y].map(|pairs| unsafe { std::mem::transmute::<__m512, __m512bh>(pairs) });
+    std::arch::x86_64::_mm512_dpbf16_ps(sum, x, y)
+}
+
+/// `sum + Σ x·y` for fours of bytes, those of `x` without a sign; `sum` is integers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn dot_int8(x: __m512, y: __m512, sum: __m512) -> __m512 {
+    use std::arch::x86_64::{_mm512_castps_si512, _mm512_castsi512_ps, _mm512_dpbusd_epi32};
+    let [sum, x, y] = [sum, x, y].map(|values| _mm512_castps_si512(values));
+    _mm512_castsi512_ps(_mm512_dpbusd_epi32(sum, x, y))
+}
+
+/// Integers as f32, rounded to nearest.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn from_integers(sum: __m512) -> __m512 {
+    use std::arch::x86_64::{_mm512_castps_si512, _mm512_cvtepi32_ps};
+    _mm512_cvtepi32_ps(_mm512_castps_si512(sum))
+}
+
 #[cfg(target_arch = "x86_64")]
 kernel! {
     /// f32 with AVX2: 6 × 16.
     F32_AVX2: Path::Avx2, "avx2,fma", f32, 8 lanes, rows 1 2 3 4 5 6,
-    _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps, transpose_f32
+    _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_fmadd_ps, step _mm256_fmadd_ps, sum identity, transpose_f32
 }
 #[cfg(target_arch = "x86_64")]
 kernel! {
     /// f64 with AVX2: 6 × 8.
     F64_AVX2: Path::Avx2, "avx2,fma", f64, 4 lanes, rows 1 2 3 4 5 6,
-    _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_fmadd_pd, transpose_f64
+    _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_fmadd_pd, step _mm256_fmadd_pd, sum identity, transpose_f64
 }
 
 /// Eight by eight in registers: 24 shuffles where single values would be 64 loads and 64 stores.

@@ -11,11 +11,13 @@
 //! What is copied is what would be read badly in place: a transposed right operand, rows far apart. What is used once or
 //! twice is read where it is. A weight can be copied once for all calls: [`Prepared`]. It is then read from memory, as no cache
 //! holds all weights of a model, so up to [`FEW`] rows are one block, which reads it once; and while some panels are multiplied the
-//! next are asked for. A weight in fewer bits stays so in its panels: a task widens a group of them into its copy, and multiplies that.
+//! next are asked for. A weight in fewer bits stays so in its panels: a task widens a group of them into its copy, and multiplies that;
+//! or both operands are in fewer bits, which some CPUs multiply themselves ([`dots`]).
 //!
 //! **Every value of `c` is the same sum in the same order** whatever the blocks, the tiles, the copies, the kernel and the
 //! number of threads: one chain of fused multiply-adds for each stretch of [`panel::chain`] steps, each added in turn.
 
+pub mod dots;
 pub mod kernel;
 mod panel;
 mod narrow;

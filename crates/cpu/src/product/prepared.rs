@@ -2,6 +2,7 @@
 //!
 //! Copying takes about as long as 20 rows of the product do, so it costs 6% of a picture's 325 tokens and most of a short text's 10.
 
+use super::dots::Dots;
 use super::narrow::NarrowCopy;
 use super::panel::{Panels, SPARE, aligned, aligned_mut};
 use super::{Kernel, Product, Right};
@@ -20,11 +21,13 @@ pub struct Prepared<A: Scalar> {
 }
 
 #[derive(Debug)]
-enum Values<A> {
+enum Values<A: 'static> {
     /// Not a [`crate::storage::Buffer`]: weights stay, and would let the pool hold as much again for others.
     Wide(Vec<A>),
     /// In fewer bits.
     Narrow(NarrowCopy),
+    /// In fewer bits, for products whose other operand is rounded as well.
+    Dots(Dots<A>),
 }
 
 impl<A: Scalar> Prepared<A> {
@@ -39,7 +42,11 @@ impl<A: Scalar> Prepared<A> {
 
     /// Copies a weight `[n, k]` as the right operand `[k, n]`, in as few bits as it has.
     pub(crate) fn narrow(kernel: &'static Kernel<A>, weight: &Narrow, dim: [usize; 2]) -> Self {
-        let values = Values::Narrow(NarrowCopy::new(kernel, weight, dim));
+        let dot = if weight.rounds_inputs() { A::dot(weight.kind()) } else { None };
+        let values = match dot {
+            Some(dot) => Values::Dots(Dots::new(dot, weight, dim)),
+            None => Values::Narrow(NarrowCopy::new(kernel, weight, dim)),
+        };
         Self { kernel, dim, strides: [1, dim[0] as isize], values }
     }
 
@@ -48,7 +55,8 @@ impl<A: Scalar> Prepared<A> {
         dim == self.dim && strides == self.strides
     }
 
-    /// `c = a·b`, plus `bias` in every row: to the bit what [`super::product`] gives for the matrix itself.
+    /// `c = a·b`, plus `bias` in every row: to the bit what [`super::product`] gives for the matrix itself, but for a weight in fewer bits
+    /// that [rounds its inputs](Narrow::rounds_inputs).
     ///
     /// # Panics
     /// As [`super::multiply`].
@@ -58,6 +66,7 @@ impl<A: Scalar> Prepared<A> {
                 Right::Panels(Panels::of(aligned(values, Panels::len(self.kernel, self.dim)), self.dim))
             }
             Values::Narrow(copy) => Right::Narrow(copy.panels()),
+            Values::Dots(dots) => return dots.product(a, bias, c),
         };
         Product { kernel: self.kernel, alpha: A::lit(1.0), a, bias }.blocks(right, c);
     }

@@ -163,3 +163,68 @@ fn an_empty_sum_is_its_bias() {
         assert_eq!(c, ndarray::arr2(&[[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]));
     }
 }
+
+/// The products of values that were rounded as a type's instructions round them, in f64, and the largest difference that order and f32's
+/// rounding of the sums can make.
+#[test]
+fn both_operands_in_fewer_bits_are_the_product_of_what_was_rounded() {
+    use simseg_tensor::narrow::{Narrow, WeightType, from_bf16, to_bf16};
+    for (kind, bits) in [(WeightType::Bf16, "vdpbf16ps"), (WeightType::Int8, "vpdpbusd")] {
+        let Some(dot) = <f32 as Scalar>::dot(kind) else {
+            eprintln!("skipped: this CPU has no {bits}, or SIMSEG_CPU forbids it");
+            continue;
+        };
+        let mut seed = 0;
+        for k in [1, 2, 3, 4, 31, 64, 770, 1601] {
+            for (m, n) in [(1, 1), (2, 33), (14, 32), (15, 161), (300, 40), (600, 90)] {
+                seed += 1;
+                let (a, w) = (laid_out::<f32>((m, k), seed % 4, seed as u32), laid_out((n, k), 0, !seed as u32));
+                let (a, weight) = (view(&a), Narrow::round(kind, w.0.as_slice().unwrap(), k));
+                let bias: Vec<f32> = (0..n).map(|j| j as f32 * 0.25 - 3.0).collect();
+                let bias = (!seed.is_multiple_of(3)).then_some(&bias[..]);
+                let mut c = Array2::from_elem((m, n), 7.0f32);
+                let dots = dots::Dots::new(dot, &weight, [k, n]);
+                dots.product(&a, bias, c.view_mut());
+                let wide = Array2::from_shape_vec((n, k), weight.widened()).unwrap().mapv(f64::from);
+                let rounded = match kind {
+                    WeightType::Int8 => {
+                        let mut a = a.to_owned();
+                        for mut row in a.rows_mut() {
+                            let scale = row.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0;
+                            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+                            row.mapv_inplace(|x| (x * inverse).round_ties_even() * scale);
+                        }
+                        a.mapv(f64::from)
+                    }
+                    _ => a.mapv(|x| f64::from(from_bf16(to_bf16(x)))),
+                };
+                let exact = rounded.dot(&wide.t());
+                let sizes = rounded.mapv(f64::abs).dot(&wide.t().mapv(f64::abs));
+                for ((i, j), &c) in c.indexed_iter() {
+                    let start = bias.map_or(0.0, |bias| f64::from(bias[j]));
+                    // Each of k sums is off by 2⁻²⁴ at most; int8's shift is as large as 127 rows of ones.
+                    let slack = if kind == WeightType::Int8 { 4.0 } else { 1.0 };
+                    let most =
+                        slack * (k as f64).sqrt().max(4.0) * 2f64.powi(-23) * (sizes[[i, j]] + start.abs() + 1e-3);
+                    let most = if kind == WeightType::Int8 { most + 1e-6 * k as f64 } else { most };
+                    let off = (f64::from(c) - exact[[i, j]] - start).abs();
+                    assert!(off <= most, "{kind} [{m}, {k}] × [{k}, {n}] at {i}, {j}: {c}, off by {off:e} of {most:e}");
+                }
+                for threads in [1, 5] {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let mut again = Array2::zeros((m, n));
+                    pool.install(|| dots.product(&a, bias, again.view_mut()));
+                    assert_eq!(again, c, "{kind} [{m}, {k}] × [{k}, {n}] with {threads} threads");
+                }
+            }
+        }
+        // What is no number stays none, in its own row only.
+        let weight = Narrow::round(kind, &[1.0; 40], 20);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let a = Array2::from_shape_fn((3, 20), |(i, p)| if (i, p) == (1, 7) { bad } else { 0.5 });
+            let mut c = Array2::zeros((3, 2));
+            dots::Dots::new(dot, &weight, [20, 2]).product(&a.view(), None, c.view_mut());
+            assert!(c.row(1).iter().all(|x| !x.is_finite()) && c.row(0) == c.row(2) && (c[[0, 0]] - 10.0).abs() < 0.1);
+        }
+    }
+}

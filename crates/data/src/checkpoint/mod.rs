@@ -18,7 +18,7 @@ pub use source::{Checkpoint, parts};
 #[cfg(feature = "fs")]
 pub use writing::{Stored, write, write_stored};
 
-pub use narrow::{SCALE, is_narrowed, rounded};
+pub use narrow::{SCALE, is_narrowed, rounded, rounded_with_inputs};
 
 use crate::{Error, Result};
 use safetensors::Dtype;
@@ -207,14 +207,13 @@ impl Weights {
         Ok(Arc::new(floats(bytes)))
     }
 
-    /// The same, rounded to a type of fewer bits where [`is_narrowed`] says so.
+    /// The same, rounded to a type of fewer bits where [`is_narrowed`] says so; a backend with instructions for products in this type may
+    /// round what the weight is multiplied by as well.
     ///
     /// # Errors
     /// As [`Self::get`].
     pub fn get_rounded(&self, name: &str, shape: &[usize], kind: WeightType) -> Result<SharedSlice> {
-        let has = self.entries.get(name).and_then(|entry| narrow::kind(entry.dtype));
-        let values = self.get(name, shape)?;
-        Ok(if has == Some(kind) { values } else { rounded(values, name, shape, kind) })
+        Ok(rounded_with_inputs(self.get(name, shape)?, name, shape, kind))
     }
 
     /// Whether every tensor of the file is among `expected`.

@@ -20,7 +20,12 @@ pub fn is_narrowed(name: &str, shape: &[usize]) -> bool {
 
 /// A parameter in a type of fewer bits where [`is_narrowed`] says so, else as it is. It is rounded when it is read.
 pub fn rounded(values: SharedSlice, name: &str, shape: &[usize], kind: WeightType) -> SharedSlice {
-    if is_narrowed(name, shape) { Arc::new(Rounded::new(values, kind, shape)) } else { values }
+    if is_narrowed(name, shape) { Arc::new(Rounded::new(values, kind, shape, false)) } else { values }
+}
+
+/// The same, whose products may round their other operand as well ([`Narrow::rounding_inputs`]).
+pub fn rounded_with_inputs(values: SharedSlice, name: &str, shape: &[usize], kind: WeightType) -> SharedSlice {
+    if is_narrowed(name, shape) { Arc::new(Rounded::new(values, kind, shape, true)) } else { values }
 }
 
 /// The type in fewer bits that a file's is.
@@ -91,19 +96,21 @@ struct Rounded {
     source: SharedSlice,
     kind: WeightType,
     row: usize,
+    rounds_inputs: bool,
     rounded: Mutex<Option<Narrow>>,
     wide: OnceLock<Vec<f32>>,
 }
 
 impl Rounded {
-    fn new(source: SharedSlice, kind: WeightType, shape: &[usize]) -> Self {
-        Self { source, kind, row: row_len(shape), rounded: Mutex::new(None), wide: OnceLock::new() }
+    fn new(source: SharedSlice, kind: WeightType, shape: &[usize], rounds_inputs: bool) -> Self {
+        Self { source, kind, row: row_len(shape), rounds_inputs, rounded: Mutex::new(None), wide: OnceLock::new() }
     }
 
     fn rounded(&self) -> Narrow {
         let mut kept = self.rounded.lock().unwrap_or_else(PoisonError::into_inner);
         let round = || {
             let narrow = match self.source.narrow() {
+                Some(narrow) if narrow.kind() == self.kind => return narrow,
                 Some(narrow) => Narrow::round(self.kind, &narrow.widened(), self.row),
                 None => Narrow::round(self.kind, (*self.source).as_ref(), self.row),
             };
@@ -127,13 +134,15 @@ impl Shared for Rounded {
     fn release(&self) {
         if self.source.in_file() {
             *self.rounded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.source.release();
         }
     }
     fn count(&self) -> usize {
         self.source.count()
     }
     fn narrow(&self) -> Option<Narrow> {
-        Some(self.rounded())
+        let rounded = self.rounded();
+        Some(if self.rounds_inputs { rounded.rounding_inputs() } else { rounded })
     }
     /// Only this row: of a table of thirty thousand words a few hundred are looked up.
     fn read_narrow_row(&self, row: usize, out: &mut [f32]) -> bool {
@@ -184,7 +193,7 @@ mod tests {
             let stored = Stored::new(WeightType::Int8, place, first.scales().to_vec(), 10).unwrap();
             let sources: [SharedSlice; 2] = [Arc::new(values.clone()), Arc::new(stored)];
             for source in sources {
-                let rounded = Rounded::new(source, kind, &[6, 2, 5]);
+                let rounded = Rounded::new(source, kind, &[6, 2, 5], false);
                 let mut row = [0.0; 10];
                 assert!(!rounded.read_narrow_row(0, &mut row[..5]), "rows of another length");
                 for i in 0..6 {

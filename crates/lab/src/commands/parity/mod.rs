@@ -74,8 +74,18 @@ const TRAINED: Tolerance = Tolerance {
 };
 
 /// The tolerances in the order of the table.
-pub const TOLERANCES: [Tolerance; 8] =
-    [OPERATION, LAYER, GRADIENT, TRAINING, TRAINED, rounded::EXACT, rounded::BF16, rounded::INT8];
+pub const TOLERANCES: [Tolerance; 10] = [
+    OPERATION,
+    LAYER,
+    GRADIENT,
+    TRAINING,
+    TRAINED,
+    rounded::EXACT,
+    rounded::BF16,
+    rounded::INT8,
+    rounded::BF16_PRODUCTS,
+    rounded::INT8_PRODUCTS,
+];
 
 /// Compares reference `R` with other `O`, whose own gradients are `N`'s (`N = O` where the backend has an engine of its
 /// own, else `Autodiff<O>`). `plain_loops`: large models are out of the other backend's reach.
