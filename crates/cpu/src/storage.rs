@@ -11,6 +11,7 @@ use ndarray::ArrayView2;
 use simseg_tensor::Shared;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Buffers waiting to be used again.
@@ -188,14 +189,16 @@ pub enum Storage<A: Scalar> {
 /// Values that somebody else owns and nobody changes.
 pub struct Weight<A: Scalar> {
     values: Arc<dyn Shared<A>>,
-    /// The same as a right operand, once there was a product with them.
+    /// The same as a right operand, from the second product with them on.
     prepared: OnceLock<Prepared<A>>,
+    /// Whether there was a first.
+    used: AtomicBool,
 }
 
 impl<A: Scalar> Weight<A> {
     /// Not prepared yet.
     pub(crate) fn new(values: Arc<dyn Shared<A>>) -> Self {
-        Self { values, prepared: OnceLock::new() }
+        Self { values, prepared: OnceLock::new(), used: AtomicBool::new(false) }
     }
 
     /// How many values there are.
@@ -205,6 +208,9 @@ impl<A: Scalar> Weight<A> {
 
     /// The matrix of this shape and these strides over all the values as a right operand that was copied once; none if copying would
     /// take memory that the values themselves don't give back, or they were prepared as another matrix. `view` is the matrix itself.
+    ///
+    /// There is none for the first product either, unless the values are in fewer bits: who segments one picture needs each weight
+    /// once, and a product that copies a few panels at a time, always to the same memory, takes less time than memory for all of them.
     pub(crate) fn prepared<'a>(
         &self,
         kernel: &'static Kernel<A>,
@@ -225,7 +231,12 @@ impl<A: Scalar> Weight<A> {
                 Some(narrow) if strides == [1, k as isize] && narrow.row_len() == k => {
                     self.prepared.set(Prepared::narrow(kernel, &narrow, dim))
                 }
-                None if self.values.in_file() => self.prepared.set(Prepared::new(kernel, &view())),
+                None if self.values.in_file() => {
+                    if !self.used.swap(true, Ordering::Relaxed) {
+                        return None;
+                    }
+                    self.prepared.set(Prepared::new(kernel, &view()))
+                }
                 _ => return None,
             };
             self.values.release();

@@ -1,4 +1,4 @@
-//! `y = x·Wᵀ + b`: the bias is where the sums start, so the result is touched once. Weights of a file are prepared at the first use.
+//! `y = x·Wᵀ + b`: the bias is where the sums start, so the result is touched once. Weights of a file are prepared at the second use.
 
 use crate::contraction::{columns, product, view2};
 use crate::product;
@@ -103,6 +103,7 @@ mod tests {
         for rows in [1, 9, 130] {
             let x = CpuTensor::<f32>::from_host::<f32>(&draw(rows * 200, 17), &[rows, 200], &CpuDevice).unwrap();
             assert_eq!(bits(&x, &flat), bits(&x, &own), "{rows} rows");
+            assert!(rows > 1 || file.1.load(Ordering::Relaxed) == 0, "one product does not pay for a copy");
         }
         let prepared = usize::from(crate::product::kernel::<f32>().is_some());
         assert_eq!(file.1.load(Ordering::Relaxed), prepared, "released once, when it was prepared");
