@@ -107,7 +107,22 @@ def image(args, folder, count, sizes):
         turns["onnxruntime"] = lambda: timed(args, lambda: session.run(None, given))
     except Exception as error:  # a peer that is not installed, or cannot export, has no column
         print(f"onnxruntime: {type(error).__name__}: {str(error).splitlines()[0][:120]}", flush=True)
+    for peer in RUST:
+        if args.rust_peers.exists() and not args.quick and (peer != "rten" or path.exists()):
+            turns[peer] = lambda peer=peer: in_rust(args, peer, count, sizes, path)
     return turns
+
+
+def in_rust(args, peer, count, sizes, onnx):
+    """A turn of rust/src/main.rs; no seconds where the peer cannot run the model."""
+    given = {name: sizes[name] for name in ("width", "depth", "heads")} | dict(
+        side=sizes["size"], count=count, onnx=str(onnx), warm_up=args.warm_up, steps=args.steps)
+    threads = {name: str(args.threads) for name in ("RAYON_NUM_THREADS", "RTEN_NUM_THREADS")}
+    done = subprocess.run([args.rust_peers, peer, json.dumps(given)], capture_output=True, text=True, env=os.environ | threads)
+    if done.returncode:
+        print(f"{peer}: {done.stderr.strip().splitlines()[-1][:200]}", flush=True)
+        return None
+    return json.loads(done.stdout)["seconds"]
 
 
 def bank(args, _, classes, sizes):
@@ -194,7 +209,8 @@ QUICK = [
     ("`simseg evaluate`, tiny, two pictures: for each", evaluate, 2, TINY),
     ("CRF of one picture of 288×288, five classes", crf, 5, None),
 ]
-PEERS = ("PyTorch", "onnxruntime", "pydensecrf")
+RUST = ("candle", "rten")
+PEERS = ("PyTorch", "onnxruntime", *RUST, "pydensecrf")
 
 
 def figures(args, sizes, turns):
@@ -248,6 +264,7 @@ def row(args, name, kind, count, sizes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default=ROOT / "target/release/inference")
+    parser.add_argument("--rust-peers", type=Path, default=ROOT / "target/rust-peers/release/simseg-rust-peers")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3)

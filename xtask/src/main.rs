@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
-//! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`lines`] (how long, how safe), [`totals`] (the last
+//! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`lines`] (how long, how safe), [`python`] (the wheel), [`totals`] (the last
 //! line).
 
 mod steps;
@@ -10,6 +10,7 @@ mod libtorch;
 mod carry;
 mod peers;
 mod lines;
+mod python;
 mod totals;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ cargo xtask bench-peers          this CPU beside PyTorch, onnxruntime and pydens
                                  benches/peers/cpu.py ([--quick] [--only ROW] [--turns N] …; with any, nothing is written but --out)
 cargo xtask growth               how time and memory of the cpu backend grow → benches/results/growth-<cpu>.csv and .svg;
                                  [--quick] [--turns N] [--only AXIS]: target/growth.csv and .svg
+cargo xtask python               the Python wheel (crates/python): built, installed alone into a fresh environment, tested
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
                                  cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["bench-peers", ref options @ ..] => peers::bench(options),
         ["growth", ref options @ ..] => peers::growth(options),
         ["lines"] => lines::lines(),
+        ["python"] => python::python(),
         ["libtorch"] => exports(),
         ["fuzz", ref options @ ..] => fuzz(options),
         ["fixtures"] => fixtures(),

@@ -45,6 +45,14 @@ pub fn bench(options: &[&str]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // Peers in Rust: a workspace of its own, so that nobody else downloads and compiles them.
+    let manifest = root().join("benches/peers/rust/Cargo.toml");
+    let mut build = cargo();
+    build.args(["build", "--release", "--manifest-path"]).arg(manifest).arg("--target-dir");
+    let rust = build.arg(root().join("target/rust-peers")).status().is_ok_and(|status| status.success());
+    if !rust {
+        eprintln!("xtask: peers: candle and rten do not build here; their columns stay empty");
+    }
     let mut command = Command::new(python);
     command.arg(root().join("benches/peers/cpu.py")).env("PYTHONDONTWRITEBYTECODE", "1");
     if options.is_empty() {

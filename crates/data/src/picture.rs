@@ -63,6 +63,29 @@ impl Picture {
         Self::decode(path, &read(path)?, exif)
     }
 
+    /// Whether a picture of this size would be read.
+    ///
+    /// # Errors
+    /// If it is empty, has a side of more than 20,000 pixels, or more than 64 Mi pixels.
+    pub fn check(width: usize, height: usize) -> Result<()> {
+        check_size(Path::new("picture"), width as u64, height as u64)
+    }
+
+    /// A picture from its pixels, `[height, width, 3]`: red, green, blue.
+    ///
+    /// # Errors
+    /// If it is empty, larger than what is read from files, or there are more or fewer than `3·width·height` bytes.
+    pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
+        Self::check(width, height)?;
+        if rgb.len() != 3 * width * height {
+            return Err(Error::content(
+                Path::new("picture"),
+                format!("{} bytes for {width}×{height} pixels of three", rgb.len()),
+            ));
+        }
+        Ok(Self { width, height, rgb })
+    }
+
     /// A picture from the bytes of a file; see [`Self::load_with`].
     ///
     /// # Errors

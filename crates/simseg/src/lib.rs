@@ -47,6 +47,8 @@ pub use simseg_data as data;
 pub use simseg_data::Picture;
 pub use simseg_data::picture::{LabelFormat, Labels};
 pub use simseg_registry::Choice;
+/// What a [`Model`] computes with unless another backend is chosen: f32 on the CPU.
+pub type Cpu = simseg_cpu::CpuTensor<f32>;
 pub use simseg_segment::ClassList;
 pub use simseg_tensor::WeightType;
 pub use watch::{Unwatched, Watch};

@@ -1,0 +1,147 @@
+//! The C interface from C: a program built with `cc -Wall -Werror`, with the address sanitizer and under valgrind where they are there;
+//! and the header is the one that the source makes.
+
+use simseg::data::scenes::{SceneConfig, World};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The header as cbindgen makes it.
+fn header() -> String {
+    let config = cbindgen::Config {
+        language: cbindgen::Language::C,
+        include_guard: Some("SIMSEG_H".to_owned()),
+        header: Some("/* simseg from C. Made from crates/capi/src/lib.rs; do not edit. */".to_owned()),
+        cpp_compat: true,
+        documentation_style: cbindgen::DocumentationStyle::C,
+        line_length: 140,
+        enumeration: cbindgen::EnumConfig {
+            rename_variants: cbindgen::RenameRule::QualifiedScreamingSnakeCase,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let mut text = vec![];
+    cbindgen::Builder::new()
+        .with_src(here().join("src/lib.rs"))
+        .with_config(config)
+        .generate()
+        .expect("the source is valid")
+        .write(&mut text);
+    String::from_utf8(text).expect("the source is UTF-8")
+}
+
+#[test]
+fn the_header_is_what_the_source_says() {
+    let (file, made) = (here().join("include/simseg.h"), header());
+    if std::env::var_os("SIMSEG_BLESS").is_some() {
+        std::fs::write(&file, &made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(kept == made, "include/simseg.h is out of date: SIMSEG_BLESS=1 cargo test -p simseg-capi");
+    for function in ["simseg_abi", "simseg_last_error", "simseg_model_open", "simseg_words_new", "simseg_segment"] {
+        assert!(kept.contains(&format!("{function}(")), "no {function}");
+    }
+}
+
+/// Where cargo leaves the static library.
+fn library() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps");
+    let name = if cfg!(windows) { "simseg_c.lib" } else { "libsimseg_c.a" };
+    [folder.join(name), folder.join("deps").join(name)].into_iter().find(|file| file.exists()).expect("cargo builds it")
+}
+
+/// Builds a program, with more flags; nothing where there is no C compiler, or it does not know them.
+fn compiled(folder: &Path, source: &str, name: &str, flags: &[&str]) -> Option<PathBuf> {
+    let program = folder.join(name);
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-I"]).arg(here().join("include")).args(flags);
+    cc.arg(here().join("tests").join(source)).arg(library()).args(["-lpthread", "-ldl", "-lm"]).arg("-o").arg(&program);
+    match cc.output() {
+        Ok(done) if done.status.success() => Some(program),
+        Ok(done) if flags.is_empty() => panic!("{}", String::from_utf8_lossy(&done.stderr)),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
+fn fixture() -> PathBuf {
+    here().join("../../fixtures/tiny")
+}
+
+/// A scene of the small world, cut so that rows and columns can't be mixed up unseen, and what is in it.
+fn picture() -> (simseg::Picture, Vec<&'static str>) {
+    let world = World::new(SceneConfig::default(), 5).unwrap();
+    let scene =
+        world.scenes(0..50).into_iter().find(|scene| scene.objects.len() == 2).expect("every other scene has two");
+    let (width, height) = (scene.size - 3, scene.size);
+    let rgb = scene.rgb.chunks(3 * scene.size).flat_map(|row| &row[..3 * width]).copied().collect();
+    (simseg::Picture { width, height, rgb }, World::classes()[1..].to_vec())
+}
+
+fn run(program: &mut Command, folder: &Path) -> Output {
+    let (picture, words) = picture();
+    let file = folder.join("picture.rgb");
+    std::fs::write(&file, &picture.rgb).unwrap();
+    let sizes = [picture.width.to_string(), picture.height.to_string()];
+    program.arg(fixture()).arg(file).args(sizes).args(words).output().unwrap()
+}
+
+#[test]
+fn a_c_program_gets_the_labels_of_the_rust_library() {
+    let model = simseg::Model::open(fixture()).unwrap();
+    let (picture, words) = picture();
+    let found = model.segment(&picture, &model.words(words).unwrap()).unwrap();
+    let expected: Vec<String> = found.labels.values.iter().map(u16::to_string).collect();
+    assert!(expected.iter().any(|label| label != "0"), "more than the background");
+    let folder = tempfile::tempdir().unwrap();
+    if Command::new("cc").arg("--version").output().is_err() {
+        return eprintln!("skipped: no C compiler `cc`");
+    }
+    let plain = compiled(folder.path(), "segment.c", "plain", &[]).expect("there is a compiler");
+    let check = |what: &str, output: Output| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{what}: {said}");
+        let labels = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(labels.lines().eq(expected.iter()), "{what}: other labels");
+        for class in &found.found {
+            assert!(said.contains(&class.name), "{what}: no score of {}", class.name);
+        }
+    };
+    check("plain", run(&mut Command::new(&plain), folder.path()));
+    match compiled(folder.path(), "segment.c", "sanitized", &SANITIZERS) {
+        Some(program) => check("address sanitizer", run(&mut Command::new(program), folder.path())),
+        None => eprintln!("skipped: no address sanitizer"),
+    }
+    if Command::new("valgrind").arg("--version").output().is_ok() {
+        // Threads of rayon live as long as the process, and valgrind knows no AVX-512.
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+        valgrind.env("SIMSEG_CPU", "avx2").env("RAYON_NUM_THREADS", "2");
+        check("valgrind", run(valgrind.arg(&plain), folder.path()));
+    } else {
+        eprintln!("skipped: no valgrind");
+    }
+}
+
+#[test]
+fn ten_thousand_mutated_models_open_or_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let sanitized = compiled(folder.path(), "mutated.c", "sanitized", &SANITIZERS);
+    let Some(program) = sanitized.or_else(|| {
+        Command::new("cc").arg("--version").output().ok()?;
+        compiled(folder.path(), "mutated.c", "plain", &[])
+    }) else {
+        return eprintln!("skipped: no C compiler `cc`");
+    };
+    let output = Command::new(program).arg(fixture()).arg("10000").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let counts = String::from_utf8(output.stdout).unwrap();
+    let counts: Vec<usize> = counts.split_whitespace().map(|count| count.parse().unwrap()).collect();
+    assert!(counts.iter().sum::<usize>() == 10_000 && counts.iter().all(|&count| count > 500), "{counts:?}");
+}

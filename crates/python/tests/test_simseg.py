@@ -1,0 +1,164 @@
+"""The wheel, in an environment that has it, NumPy, pytest and Pillow. `SIMSEG` names the command-line program to compare with."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simseg
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = ROOT / "fixtures/tiny"
+WORDS = ["fish", "cherry", "cup"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return simseg.Model(TINY)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.asarray(Image.open(ROOT / "fixtures/pytorch/images/coffee.png").convert("RGB"))[10:133, 20:217]
+
+
+def test_labels_are_those_of_the_command_line(model, image, tmp_path):
+    found = model.segment(image, WORDS)
+    assert found.labels.dtype == np.uint16 and found.labels.shape == image.shape[:2]
+    assert found.classes == ["background", *WORDS] and found.scores.shape == (4,) and found.scores.dtype == np.float32
+    assert len(found.found) >= 1 and set(np.unique(found.labels)) == {0} | {each.label for each in found.found if each.share}
+    for each in found.found:
+        assert each.name == found.classes[each.label] and each.score == pytest.approx(found.scores[each.label])
+        assert each.share == pytest.approx((found.labels == each.label).mean())
+        assert each.map.dtype == np.float32 and 0 <= each.map.min() <= each.map.max() <= 1
+    program = os.environ.get("SIMSEG")
+    if not program:
+        pytest.skip("SIMSEG names no program to compare with")
+    (tmp_path / "classes.txt").write_text("\n".join(["background", *WORDS]))
+    Image.fromarray(image).save(tmp_path / "picture.png")
+    subprocess.run([program, "segment", "--model", TINY, "--classes", tmp_path / "classes.txt", "--out", tmp_path / "out", "--no-cache",
+                    tmp_path / "picture.png"], check=True, capture_output=True)
+    labels = [np.asarray(Image.open(file)) for file in (tmp_path / "out").glob("*.png") if Image.open(file).mode == "P"]
+    assert any(map.shape == found.labels.shape and (map == found.labels).all() for map in labels), os.listdir(tmp_path / "out")
+
+
+def test_layouts_and_pil_give_the_same_labels(model, image):
+    words = model.words(WORDS)
+    assert len(words) == 4 and words.classes[0] == "background"
+    expected = model.segment(image, words).labels
+    padded = np.zeros((image.shape[0], image.shape[1] + 3, 4), np.uint8)
+    padded[:, 3:, :3] = image
+    for other in (np.ascontiguousarray(image), np.asfortranarray(image), padded[:, 3:, :3], Image.fromarray(image), Image.fromarray(image).convert("RGBA")):
+        assert (model.segment(other, words).labels == expected).all()
+    flipped = model.segment(image[:, ::-1], words).labels
+    assert (model.segment(np.ascontiguousarray(image[:, ::-1]), words).labels == flipped).all() and (flipped != expected).any()
+
+
+def test_a_model_from_bytes_is_the_same(model, image):
+    files = [(TINY / name).read_bytes() for name in ("config.json", "model.safetensors", "vocab.txt")]
+    again = simseg.Model.from_bytes(*files)
+    assert (again.segment(image, WORDS).labels == model.segment(image, WORDS).labels).all()
+
+
+def test_precisions_open_and_others_are_refused(image):
+    for precision in ("bf16", "int8"):
+        assert simseg.Model(TINY, precision).segment(image, WORDS).labels.shape == image.shape[:2]
+    with pytest.raises(ValueError, match="int4"):
+        simseg.Model(TINY, precision="int4")
+
+
+@pytest.mark.parametrize("wrong, says", [
+    (np.zeros((4, 4), np.uint8), "uint8"), (np.zeros((4, 4, 3), np.float32), "float32"), (np.zeros((4, 4, 4), np.uint8), "3 channels"), (None, "PIL"),
+])
+def test_what_is_no_picture_is_refused_by_type(model, wrong, says):
+    with pytest.raises(TypeError, match=says):
+        model.segment(wrong, WORDS)
+
+
+def test_errors_are_one_line_that_names_what_is_wrong(model):
+    assert issubclass(simseg.SimsegError, ValueError)
+    for call, says in [
+        (lambda: simseg.Model("no such folder"), "no such folder"),
+        (lambda: model.words(["fish", "fish"]), "fish"),
+        (lambda: model.segment(np.zeros((0, 5, 3), np.uint8), WORDS), "0"),
+        (lambda: simseg.Model.from_bytes(b"{", b"", b""), "config.json"),
+    ]:
+        with pytest.raises(simseg.SimsegError, match=says) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    with pytest.raises(TypeError, match="list of strings"):
+        model.segment(np.zeros((4, 4, 3), np.uint8), "fish")
+
+
+def test_other_threads_run_meanwhile(model, image):
+    """A thread counts while a call computes: with the lock held it would not get a turn."""
+    words, turns, done = model.words(WORDS), [], threading.Event()
+    image = np.tile(image, (8, 8, 1))
+
+    def count():
+        while not done.is_set():
+            turns.append(time.perf_counter())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    start = time.perf_counter()
+    model.segment(image, words)
+    end = time.perf_counter()
+    done.set()
+    thread.join()
+    assert sum(start < turn < end for turn in turns) >= 3, f"{end - start:.3f} s without a turn"
+
+
+def test_a_keyboard_interrupt_ends_a_long_call(model):
+    names = [f"thing{i}" for i in range(20000)]
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        model.words(names)
+    assert time.perf_counter() - start < 30
+
+
+def test_drawn_scenes_are_arrays(model):
+    first, second = simseg.scenes(2, seed=3)
+    assert first.image.shape == (*first.labels.shape, 3) and first.image.dtype == np.uint8 and first.caption
+    assert (simseg.scenes(1, seed=3, first=1)[0].image == second.image).all() and (first.image != second.image).any()
+    assert 0 < first.labels.max() < len(simseg.scene_classes())
+    found = model.segment(first.image, simseg.scene_classes())
+    assert found.labels.shape == first.labels.shape
+
+
+def test_mutated_inputs_raise_and_do_not_crash(model):
+    """10,000 of them: files of a model with bytes changed, cut or doubled, and arrays of any kind."""
+    draw = random.Random(0)
+    files = [(TINY / name).read_bytes() for name in ("config.json", "model.safetensors", "vocab.txt")]
+    words, opened, refused = model.words(WORDS), 0, 0
+    for trial in range(10000):
+        try:
+            if trial % 4 == 0:
+                shape = [draw.choice([0, 1, 2, 3, 5, 17]) for _ in range(draw.choice([1, 2, 3, 3, 3, 4]))]
+                shape[-1] = draw.choice([3, 3, 3, 4, 1])
+                array = np.full(shape, draw.randrange(256), draw.choice([np.uint8, np.uint8, np.uint8, np.float32, np.int64, bool]))
+                array = array[tuple(slice(None, None, draw.choice([1, -1, 2])) for _ in shape)]
+                model.segment(array, words)
+                opened += 1
+            else:
+                which = draw.randrange(3)
+                bytes_ = bytearray(files[which])
+                # Most places of the weights are values; the header is where things break.
+                reach = min(len(bytes_), 4000)
+                for _ in range(draw.randrange(1, 4)):
+                    at = draw.randrange(reach)
+                    bytes_[at:at + draw.randrange(1, 9)] = draw.randbytes(draw.choice([0, 1, 1, 1, 8]))
+                simseg.Model.from_bytes(*files[:which], bytes(bytes_), *files[which + 1:])
+                opened += 1
+        except (simseg.SimsegError, TypeError):
+            refused += 1
+    assert opened + refused == 10000 and opened > 500 and refused > 500
