@@ -149,7 +149,7 @@ impl Model {
         let (height, width) = (picture.height, picture.width);
         let found = py.detach(|| self.0.segment(&picture, &words.0)).map_err(refused)?;
         py.check_signals()?;
-        let size = [found.details.size.h, found.details.size.w];
+        let size = [found.details.size.height, found.details.size.width];
         let maps = found.details.masks.into_iter().zip(found.found).map(|(mask, class)| {
             let map = matrix(py, mask.map, size)?.unbind();
             Py::new(py, Found { label: class.class, name: class.name, score: class.score, share: class.share, map })
@@ -164,7 +164,7 @@ impl Model {
     }
 
     fn __repr__(&self) -> String {
-        format!("simseg.Model({} recipe)", self.0.recipe().name)
+        format!("simseg.Model({} aligner)", self.0.description().aligner.kind)
     }
 }
 
@@ -226,7 +226,7 @@ fn scene_classes() -> Vec<&'static str> {
 
 /// Text-supervised semantic segmentation: open a model, name what to look for, get a label map.
 #[pymodule(name = "simseg")]
-fn module(m: &Bound<'_, PyModule>) -> PyResult<()> {
+fn simseg_module(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Model>()?;
     m.add_class::<Words>()?;
     m.add_class::<Found>()?;
