@@ -4,6 +4,7 @@
 //! it; `calibrated`: thresholds that are learned first), `corpora` (what it reads).
 
 pub mod plan;
+mod known;
 mod estimate;
 mod said;
 mod corpora;
@@ -23,6 +24,7 @@ use crate::results::provenance::Provenance;
 use crate::results::trainings::{self, Elsewhere, Maker};
 use crate::results::{Results, Row, Status};
 use crate::training::start;
+use crate::training::validation::Validating;
 use corpora::{Drawn, Sweep};
 use plan::{Plan, Unit, Wanted};
 use said::{pictures, say_plan};
@@ -56,6 +58,17 @@ pub struct Options {
 pub struct Registries<D: Differentiable> {
     training: Registry<D>,
     judging: Arc<Registry<D::Plain>>,
+    pairs: known::Counts,
+}
+
+impl<D: Differentiable> Registries<D> {
+    /// Steps of a training: of so many epochs, if it says so.
+    fn steps(&self, settings: &Settings, seed: u64) -> Outcome<u64> {
+        match settings.training.steps {
+            Some(steps) => Ok(steps),
+            None => Ok(settings.training.steps(self.pairs.of(settings, seed, &self.training.data)?)),
+        }
+    }
 }
 
 /// Runs an experiment file: trains and judges every variant for every seed.
@@ -70,8 +83,11 @@ pub fn run<D: Differentiable>(
     extension: &impl Extension,
     device: &D::Device,
 ) -> Outcome<Results> {
-    let registries =
-        Registries::<D> { training: Registry::with(extension), judging: Arc::new(Registry::with(extension)) };
+    let registries = Registries::<D> {
+        training: Registry::with(extension),
+        judging: Arc::new(Registry::with(extension)),
+        pairs: known::Counts::default(),
+    };
     let load = if options.quick { Experiment::load_quick } else { Experiment::load };
     let experiment = load(file, changes, &registries.training)?;
     options.wanted.check(&experiment)?;
@@ -214,15 +230,11 @@ fn failed(results: &Results) -> Outcome {
 /// Opens all sources of a variant.
 fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome {
     let data = &registries.training.data;
-    let pairs = data.open_pairs(&settings.training.data, settings.seeds.data(seed));
-    let pairs = pairs.map_err(|error| Failure::from(error).of_data("training"))?;
-    if pairs.len() < settings.training.batch {
-        let found = settings.training.batch;
-        return Err(Failure::input(
-            "training.batch",
-            format!("at most the {} pairs there are, found {found}", pairs.len()),
-        ));
+    let (pairs, batch) = (registries.pairs.of(settings, seed, data)?, settings.training.batch);
+    if pairs < batch {
+        return Err(Failure::input("training.batch", format!("at most the {pairs} pairs there are, found {batch}")));
     }
+    Validating::check(settings, seed, &registries.judging)?;
     let held_out = calibration::held_out(settings, seed, data)?;
     for (prefix, source) in settings.evaluation.data.list() {
         let dataset = data.open_dataset(source, settings.seeds.test);

@@ -16,7 +16,7 @@ pub fn pictures<D: Differentiable>(experiment: &Experiment, unit: &Unit, registr
     for (number, &index) in unit.variants.iter().enumerate() {
         let settings = &experiment.at(index).settings;
         if number == 0 {
-            all += settings.training.steps * settings.training.batch as u64;
+            all += registries.steps(settings, unit.seed)? * settings.training.batch as u64;
         }
         for (_, source) in settings.evaluation.data.list() {
             all += registries.training.data.open_dataset(source, settings.seeds.test)?.len() as u64;
@@ -47,13 +47,14 @@ pub fn say_plan<D: Differentiable>(
         let settings = &experiment.at(unit.variants[0]).settings;
         let layout = start::layout(settings, &registries.training)?;
         let parameters: usize = layout.iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
-        measured.add_training(&mut estimate, settings, 4 * parameters as u64);
+        let steps = registries.steps(settings, unit.seed)?;
+        measured.add_training(&mut estimate, settings, steps, 4 * parameters as u64);
         let augment: Vec<&str> = settings.training.augment.iter().map(|choice| choice.kind.as_str()).collect();
         let augment = if augment.is_empty() { String::new() } else { format!(", {}", augment.join(", ")) };
         say!(
             "train  seed {}  {} steps of {} pairs{augment}, {parameters} parameters and those of its words: {}",
             unit.seed,
-            settings.training.steps,
+            steps,
             settings.training.batch,
             unit.names(&variants)
         );
