@@ -1,6 +1,7 @@
 //! How training is fed: batches that are read ahead.
 
 #[path = "common/program.rs"]
+#[allow(dead_code, reason = "nothing is refused here")]
 mod program;
 #[path = "common/world.rs"]
 mod world;

@@ -7,7 +7,9 @@ use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::Source;
 use simseg_data::transform::{Augmentations, Draw};
 use simseg_lab::experiment::Experiment;
+use simseg_lab::training::batch::Given;
 use simseg_lab::training::corpus::Corpus;
+use simseg_lab::training::frozen::Frozen;
 use simseg_lab::training::skipped::Skipped;
 use simseg_tensor::Ops;
 use std::path::Path;
@@ -91,8 +93,9 @@ const EPOCH: Draw = Draw { seed: 0, epoch: 0 };
 
 /// The pixels of each place of a batch.
 fn places(corpus: &Corpus, picks: &[usize], draw: Draw, skipped: &mut Skipped) -> Result<Vec<Vec<f32>>, String> {
-    let batch = corpus.read(picks, draw, 100).take::<CpuTensor<f32>>(skipped, &CpuDevice);
-    let pixels = batch.map_err(|failure| failure.to_string())?.0.to_f32().unwrap();
+    let batch = corpus.read(picks, draw, 100, &Frozen::default()).take::<CpuTensor<f32>>(skipped, &CpuDevice);
+    let Given::Raw(pixels) = batch.map_err(|failure| failure.to_string())?.image else { panic!("pixels") };
+    let pixels = pixels.to_f32().unwrap();
     Ok(pixels.chunks(3 * 32 * 32).map(<[f32]>::to_vec).collect())
 }
 

@@ -1,6 +1,7 @@
 //! Epochs, validation while training, and models that are kept on the way.
 
 #[path = "common/program.rs"]
+#[allow(dead_code, reason = "nothing is refused here")]
 mod program;
 #[path = "common/world.rs"]
 mod world;

@@ -99,6 +99,9 @@ impl Settings {
         self.check_windows(&*network, registry)?;
         self.augmentations(registry)?;
         training.check()?;
+        if training.text_dropout > 0.0 && !network.has_text_dropout() {
+            return bad("training.text_dropout", "0: the text encoder of this network has no dropout".into());
+        }
         if training.parts > 1 && !aligner.pools_suffice() {
             let kind = &self.aligner.kind;
             return bad("training.parts", format!("1: the aligner `{kind}` compares more than pooled vectors"));

@@ -6,6 +6,7 @@ use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use simseg::Choice;
 use simseg_data::Source;
+use simseg_model::dropout::check_rate;
 use simseg_model::{AdamWConfig, Schedule};
 use std::path::PathBuf;
 
@@ -52,17 +53,59 @@ pub struct Training {
     /// Random changes of images, one after the other; see [`simseg_data::transform::augment`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub augment: Vec<Choice>,
+    /// The share of values that the text tower drops, where BERT does; 0.1 as the released code trains it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub text_dropout: f64,
+    /// Judge and keep running means of the weights, which keep this share of themselves at each step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Compute features of frozen towers once, and keep them on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_features: Option<FrozenFeatures>,
     /// Batches that are read while a step computes, on threads of their own; 0: read when their turn comes. No weight depends on it.
     #[serde(default = "two", skip_serializing_if = "is_two")]
     pub prefetch: usize,
     /// Learning rate over time.
     pub schedule: Schedule,
+    /// Instead of `schedule.warmup`: the share of all steps until the highest rate is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_share: Option<f64>,
     /// The optimiser.
     #[serde(default)]
     pub adamw: AdamWConfig,
     /// What is measured meanwhile on pairs and pictures that are not trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Validation>,
+}
+
+/// How features of frozen towers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrozenFeatures {
+    /// In which numbers.
+    pub numbers: FeatureNumbers,
+    /// Most gigabytes (10⁹ bytes) for one tower; more is an error.
+    #[serde(default = "fifty")]
+    pub max_gigabytes: f64,
+}
+
+/// Numbers of features on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeatureNumbers {
+    /// Rounded to 11 significant bits, half as large.
+    F16,
+    /// As they are.
+    F32,
+}
+
+fn fifty() -> f64 {
+    50.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(rate: &f64) -> bool {
+    *rate == 0.0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -125,6 +168,14 @@ impl Training {
             (_, Some(0)) => return bad("epochs", "at least 1".into()),
             _ => {}
         }
+        if let Some(share) = self.warmup_share {
+            if !(0.0..=1.0).contains(&share) {
+                return bad("warmup_share", format!("from 0 to 1, found {share}"));
+            }
+            if self.schedule.warmup > 0 {
+                return bad("warmup_share, training.schedule.warmup", "one of the two, found both".into());
+            }
+        }
         if self.checkpoint_every == 0 {
             return bad("checkpoint_every", "at least 1".into());
         }
@@ -137,6 +188,15 @@ impl Training {
                 return bad("best", format!("one of {}, found `{best}`", known.join(", ")));
             }
         }
+        check_rate("training.text_dropout", self.text_dropout)?;
+        if let Some(ema) = self.ema.filter(|ema| !(0.0..1.0).contains(ema)) {
+            return bad("ema", format!("from 0 to below 1, found {ema}"));
+        }
+        if let Some(FrozenFeatures { max_gigabytes, .. }) =
+            self.frozen_features.filter(|f| f.max_gigabytes.is_nan() || f.max_gigabytes <= 0.0)
+        {
+            return bad("frozen_features.max_gigabytes", format!("a positive number, found {max_gigabytes}"));
+        }
         if prefetch > MOST_AHEAD {
             return bad("prefetch", format!("from 0 to {MOST_AHEAD}, found {prefetch}"));
         }
@@ -147,6 +207,12 @@ impl Training {
     pub fn steps(&self, pairs: usize) -> u64 {
         let per_epoch = (pairs / self.batch).max(1) as u64;
         self.steps.unwrap_or_else(|| self.epochs.unwrap_or(0).saturating_mul(per_epoch))
+    }
+
+    /// The learning rate over so many steps.
+    pub fn schedule(&self, steps: u64) -> Schedule {
+        let share = self.warmup_share.map(|share| (share * steps as f64).round() as u64);
+        Schedule { warmup: share.unwrap_or(self.schedule.warmup), ..self.schedule }
     }
 
     /// The same without what no weight depends on.

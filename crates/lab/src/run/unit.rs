@@ -2,7 +2,7 @@
 
 use super::Registries;
 use super::corpora::{Drawn, Sweep};
-use super::models::{Ready, complete, groups, json, judge, plain, share};
+use super::models::{Ready, complete, features, groups, json, judge, plain, share};
 use super::plan::Unit;
 use crate::calibration;
 use crate::experiment::Variant;
@@ -193,6 +193,7 @@ impl<D: Differentiable> Work<'_, D> {
             snapshots: &Snapshots::new(settings.description(), &corpus.tokenizer, judging, device)?,
             probing: probing.as_ref(),
             validating: validating.as_ref(),
+            features: features(self.out, &settings, self.maker)?,
         };
         let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, watching)?;
         let (images_per_second, seconds, waiting) =

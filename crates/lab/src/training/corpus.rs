@@ -1,13 +1,14 @@
 //! What a run trains on: pictures at the network's size with tokenised captions.
 
-use super::skipped::Skipped;
+use super::frozen::Frozen;
+use super::read::{Host, Pairs32, Read};
 use super::vocabulary;
 use crate::failure::{Failure, Outcome};
 use rayon::prelude::*;
 use simseg_data::transform::{self, Augmentations, Draw, Filter, Passes};
 use simseg_data::{Pairs, Picture, Tokenizer};
 use simseg_model::{Architecture, TokenBatch};
-use simseg_tensor::{Normalisation, Tensor};
+use simseg_tensor::Normalisation;
 use std::collections::{BTreeMap, HashSet};
 
 /// Image-caption pairs, ready for the network.
@@ -118,13 +119,14 @@ impl Corpus {
         self.captions.is_empty()
     }
 
-    /// Reads some pairs, augmented as it is drawn for this epoch; in parallel on the threads that it is called on.
+    /// Reads some pairs, augmented as it is drawn for this epoch, or the features that frozen towers have of them; in parallel on the threads
+    /// that it is called on.
     ///
     /// In the place of a pair that cannot be read stands the next one by index that can be and is not in the batch; all other places
     /// are as they would have been. With more than `most` that cannot be read it stops looking.
-    pub fn read(&self, picks: &[usize], draw: Draw, most: usize) -> Read {
+    pub fn read(&self, picks: &[usize], draw: Draw, most: usize, frozen: &Frozen) -> Read {
         let mut problems = vec![];
-        let batch = self.read_with(picks, draw, most, &mut problems);
+        let batch = self.read_with(picks, draw, (most, &mut problems), frozen);
         Read { problems, batch }
     }
 
@@ -132,12 +134,18 @@ impl Corpus {
         &self,
         picks: &[usize],
         draw: Draw,
-        most: usize,
-        problems: &mut Vec<(usize, String)>,
-    ) -> Outcome<(Vec<f32>, TokenBatch)> {
-        let one = 3 * self.side * self.side;
+        (most, problems): (usize, &mut Vec<(usize, String)>),
+        frozen: &Frozen,
+    ) -> Outcome<Pairs32> {
+        let shape =
+            frozen.image.as_ref().map_or([3, self.side * self.side], |features| [features.most(), features.width()]);
+        let one = shape[0] * shape[1];
+        let fill = |index: usize, out: &mut [f32]| match &frozen.image {
+            None => self.pixels(index, draw, out),
+            Some(features) => features.read(index, out).map(drop),
+        };
         let (mut values, mut seen) = (vec![0.0f32; picks.len() * one], picks.to_vec());
-        let read = values.par_chunks_mut(one).zip(picks).map(|(out, &index)| self.read_one(index, draw, out));
+        let read = values.par_chunks_mut(one).zip(picks).map(|(out, &index)| fill(index, out));
         let read: Vec<Result<(), String>> = read.collect();
         let mut taken: HashSet<usize> = picks.iter().copied().collect();
         // One after the other: which pair stands in must not depend on threads.
@@ -152,19 +160,44 @@ impl Corpus {
                     let text = format!("fewer than {} pairs can be read; the first that cannot: {first}", picks.len());
                     return Err(Failure::input("training.batch", text));
                 };
-                match self.read_one(index, draw, out) {
+                match fill(index, out) {
                     Ok(()) => break index,
                     Err(problem) => note(problems, (index, problem), most)?,
                 }
             };
             taken.insert(seen[place]);
         }
-        let captions: Vec<&Vec<u32>> = seen.iter().map(|&i| &self.captions[i]).collect();
-        Ok((values, TokenBatch::new(&captions, self.tokenizer.pad(), 0)?))
+        let image = match frozen.image {
+            None => Host::Raw((values, self.side)),
+            Some(_) => Host::Features { values, shape, lengths: None },
+        };
+        let text = match &frozen.text {
+            None => {
+                let captions: Vec<&[u32]> = seen.iter().map(|&i| self.caption(i)).collect();
+                Host::Raw(TokenBatch::new(&captions, self.tokenizer.pad(), 0)?)
+            }
+            Some(features) => {
+                features.batch(&seen).map_err(|problem| Failure::input("training.frozen_features", problem))?
+            }
+        };
+        Ok((image, text))
+    }
+
+    /// The tokens of a caption.
+    pub fn caption(&self, index: usize) -> &[u32] {
+        &self.captions[index]
+    }
+
+    /// Side of the square pixels.
+    pub fn side(&self) -> usize {
+        self.side
     }
 
     /// The normalised pixels of a pair, or why it cannot be read.
-    fn read_one(&self, index: usize, draw: Draw, out: &mut [f32]) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The problem, for the list of corrupt samples.
+    pub fn pixels(&self, index: usize, draw: Draw, out: &mut [f32]) -> Result<(), String> {
         if let Some(problem) = self.unreadable.get(&index) {
             return Err(problem.clone());
         }
@@ -193,28 +226,6 @@ fn note(problems: &mut Vec<(usize, String)>, (index, problem): (usize, String), 
     let text =
         format!("{} samples of one batch cannot be read, {most} may be skipped; the last is {last}", problems.len());
     Err(Failure::input("training.max_corrupt_samples", text))
-}
-
-/// What a step sees, still on the host.
-pub struct Read {
-    /// Pairs that could not be read, in the order in which they were met.
-    problems: Vec<(usize, String)>,
-    /// Pixels `[b, 3, side, side]` and captions.
-    batch: Outcome<(Vec<f32>, TokenBatch)>,
-}
-
-impl Read {
-    /// Pixels `[b, 3, side, side]` and captions, on a device. What could not be read is noted now, not when it was read: a step that is
-    /// never taken has skipped nothing.
-    ///
-    /// # Errors
-    /// If more pairs cannot be read than may be skipped, nothing is left to stand in, or the backend fails.
-    pub fn take<T: Tensor>(self, skipped: &mut Skipped, device: &T::Device) -> Outcome<(T, TokenBatch)> {
-        self.problems.iter().try_for_each(|(index, problem)| skipped.add(*index, problem))?;
-        let (values, captions) = self.batch?;
-        let side = (values.len() / captions.len() / 3).isqrt();
-        Ok((T::from_host(&values, &[captions.len(), 3, side, side], device)?, captions))
-    }
 }
 
 /// What was read of some pairs, or why it could not be.

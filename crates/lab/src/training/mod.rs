@@ -7,16 +7,21 @@
 //!                 AdamW(∇loss)
 //! ```
 //!
-//! Reading order: this file (the step, then the loop around it), `parts` (a step on small memory), [`corpus`] (what it sees), [`order`] (when),
+//! Reading order: this file (the step, then the loop around it), [`batch`] (what goes in), `parts` (a step on small memory), [`frozen`]
+//! (features that are computed once, in files of [`features`]), [`corpus`] (what it sees; `read`: one batch of it), [`order`] (when),
 //! [`skipped`] (what could not be read), [`vocabulary`], [`start`] (where it starts, what stays frozen), [`state`] (checkpoints), [`validation`],
 //! [`kept`] (models on the way), [`log`].
 
+pub mod read;
 pub mod corpus;
 pub mod skipped;
 pub mod order;
 pub mod vocabulary;
 pub mod start;
+pub mod batch;
 mod parts;
+pub mod features;
+pub mod frozen;
 pub mod state;
 pub mod validation;
 pub mod kept;
@@ -27,13 +32,15 @@ use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
 use crate::probes::log as probes;
 use crate::probes::watch::{Probing, Snapshots};
+use batch::Batch;
 use corpus::Corpus;
+use frozen::Frozen;
 use kept::Kept;
 use log::{Log, StepMetrics};
 use order::Order;
 use simseg::Registry;
-use simseg_model::{AlignerConfig, LossConfig, NetworkConfig, Parameters, Stage, TokenBatch};
-use simseg_tensor::{Differentiable, NoTap, Ops, Result, Tensor};
+use simseg_model::{AlignerConfig, Dropout, LossConfig, NetworkConfig, Parameters, Stage};
+use simseg_tensor::{Differentiable, Ops, Result, Tensor};
 use skipped::Skipped;
 use state::State;
 use std::cell::RefCell;
@@ -64,15 +71,14 @@ impl<T: Tensor> Objective<T> {
         Ok(Self { network, aligner, loss, parts: settings.training.parts })
     }
 
-    /// The loss of a batch, a scalar, as a function of the parameters: pixels `[b, 3, h, w]` and `b` captions.
+    /// The loss of a batch, a scalar, as a function of the parameters.
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub fn loss(&self, parameters: &Parameters<T>, (pixels, captions): (&T, &TokenBatch)) -> Result<T> {
+    pub fn loss(&self, parameters: &Parameters<T>, batch: &Batch<T>) -> Result<T> {
         let network = self.network.build(parameters)?;
         let aligner = self.aligner.build(Stage::Training, parameters)?;
-        let image = network.encode_image(pixels, &mut NoTap)?; //           [b, 1+n, e]
-        let text = network.encode_text(captions, &mut NoTap)?; //           [b, m, e]
+        let [image, text] = batch.encode(&*network, 0..batch.len())?; //    [b, 1+n, e], [b, m, e]
         let similarity = aligner.similarity(&image, &text)?; //             [b, b]
         let loss = self.loss.build(parameters)?.loss(&similarity, &network.temperature()?)?;
         match aligner.extra_loss(&image, &text)? {
@@ -97,7 +103,7 @@ impl<D: Differentiable> Objective<D> {
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub fn step(&self, state: &mut State<D>, batch: (&D, &TokenBatch), rate: f64) -> Result<f64> {
+    pub fn step(&self, state: &mut State<D>, batch: &Batch<D>, rate: f64) -> Result<f64> {
         let values: Vec<D> = state.trained_only(state.parameters.values()).map(Differentiable::detach).collect();
         let (loss, gradients) = self.gradients(state, &values, batch)?;
         let updated = self.stepped(state, &values, &gradients, rate)?;
@@ -105,6 +111,7 @@ impl<D: Differentiable> Objective<D> {
         let value = loss.item()?;
         if value.is_finite() {
             state.parameters = updated;
+            state.average()?;
         }
         Ok(value)
     }
@@ -113,7 +120,7 @@ impl<D: Differentiable> Objective<D> {
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub fn gradients(&self, state: &State<D>, values: &[D], batch: (&D, &TokenBatch)) -> Result<(D, Vec<D>)> {
+    pub fn gradients(&self, state: &State<D>, values: &[D], batch: &Batch<D>) -> Result<(D, Vec<D>)> {
         let (loss, mut gradients) = if self.parts > 1 {
             parts::gradients(self, state, values, batch)?
         } else {
@@ -121,13 +128,13 @@ impl<D: Differentiable> Objective<D> {
             let loss = self.loss(&state.with_trained(&leaves)?, batch)?;
             loss.backward(&leaves.iter().collect::<Vec<_>>())?
         };
-        self.spare_padding(state, batch.1, &mut gradients)?;
+        self.spare_padding(state, batch, &mut gradients)?;
         Ok((loss, gradients))
     }
 
     /// No gradient reaches the embedding of padding, as in PyTorch.
-    fn spare_padding(&self, state: &State<D>, captions: &TokenBatch, gradients: &mut [D]) -> Result<()> {
-        let Some(table) = self.network.padded_embeddings() else { return Ok(()) };
+    fn spare_padding(&self, state: &State<D>, batch: &Batch<D>, gradients: &mut [D]) -> Result<()> {
+        let (Some(table), Some(captions)) = (self.network.padded_embeddings(), batch.captions()) else { return Ok(()) };
         let mut names = state.parameters.iter().zip(&state.trained).filter(|(_, trained)| **trained);
         let Some(index) = names.position(|((name, _), _)| name == table) else { return Ok(()) };
         let [words, width] = gradients[index].dims()?;
@@ -173,6 +180,8 @@ pub struct Watching<'a, T: Tensor> {
     pub probing: Option<&'a Probing>,
     /// What it is measured on meanwhile, if anything.
     pub validating: Option<&'a Validating>,
+    /// Where features of frozen towers are kept, if anywhere.
+    pub features: frozen::Place,
 }
 
 /// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors`, `metrics.jsonl`, with probes `probes.jsonl`
@@ -190,19 +199,21 @@ pub fn train<D: Differentiable>(
     device: &D::Device,
     watching: Watching<'_, D::Plain>,
 ) -> Outcome<Trained<D>> {
-    let Watching { progress, snapshots, probing, validating } = watching;
+    let Watching { progress, snapshots, probing, validating, features } = watching;
     let config = settings.training_text(seed, registry)?;
     let (checkpoint, log) = (folder.join("state.safetensors"), folder.join("metrics.jsonl"));
     let (layout, training) = (start::layout(settings, registry)?, &settings.training);
-    let steps = training.steps(corpus.len());
+    let (steps, schedule) = (training.steps(corpus.len()), training.schedule(training.steps(corpus.len())));
     let objective = Objective::new(settings, registry)?;
     let trained = start::trained(settings, &layout, &*objective.network)?;
     let resumed = checkpoint.exists();
     let mut state = if resumed {
-        State::load(&checkpoint, &config, &layout, trained, training.adamw, device)?
+        State::load(&checkpoint, &config, &layout, trained, training, device)?
     } else {
-        State::new(start::values(settings, settings.seeds.weights(seed), registry, device)?, trained, training.adamw)?
+        let values = start::values(settings, settings.seeds.weights(seed), registry, device)?;
+        State::new(values, trained, training.adamw)?.averaged_by(training.ema)
     };
+    let frozen = Frozen::of(settings, &state, (&*objective.network, corpus), &features, device)?;
     let mut skipped = Skipped::open(folder, training.max_corrupt_samples, resumed)?;
     let mut lines = log::read(&log)?;
     lines.retain(|line| line.step < state.step());
@@ -213,7 +224,8 @@ pub fn train<D: Differentiable>(
     // Looks at the weights after so many steps, and leaves them as they are. What that takes is not what a step costs.
     let mut look = |state: &State<D>| -> Outcome<(Figures, Duration)> {
         let (began, step) = (Instant::now(), state.step());
-        let weight = |name: &str| Ok(state.parameters.get(name)?.plain());
+        let judged = state.judged()?;
+        let weight = |name: &str| Ok(judged.get(name)?.plain());
         if let (Some(probing), Some(answers)) = (probing.filter(|asked| asked.is_due(step, steps)), &mut answers) {
             let lines = probing.ask(step, &snapshots.model(&weight)?)?;
             lines.iter().try_for_each(|line| answers.add(line))?;
@@ -238,15 +250,17 @@ pub fn train<D: Differentiable>(
     let mut order = Order::new(corpus.len(), training.batch, settings.seeds.order(seed));
     let batches = (first..steps).map(|step| {
         let (draw, picks) = order.at(step);
-        readers.install(|| corpus.read(&picks, draw, training.max_corrupt_samples))
+        readers.install(|| corpus.read(&picks, draw, training.max_corrupt_samples, &frozen))
     });
     let (start, mut looking, mut before, mut waited) = (Instant::now(), Duration::ZERO, Instant::now(), Duration::ZERO);
     ahead_by(training.prefetch, batches, |read| {
         let (index, wait) = (state.step(), before.elapsed());
         waited += wait;
-        let (pixels, captions) = read.take::<D>(&mut skipped, device)?;
-        let rate = training.schedule.rate_at(index + 1, steps);
-        let loss = objective.step(&mut state, (&pixels, &captions), rate)?;
+        let dropout = Dropout { rate: training.text_dropout, seed: settings.seeds.order(seed), step: index, first: 0 };
+        let dropout = (training.text_dropout > 0.0).then_some(dropout);
+        let batch = Batch { dropout, ..read.take::<D>(&mut skipped, device)? };
+        let rate = schedule.rate_at(index + 1, steps);
+        let loss = objective.step(&mut state, &batch, rate)?;
         if !loss.is_finite() {
             return Err(diverged(folder, &checkpoint, loss, index));
         }
@@ -271,7 +285,7 @@ pub fn train<D: Differentiable>(
     let images_per_second =
         if pairs > 0.0 { pairs / seconds } else { (steps * training.batch as u64) as f64 / state.seconds };
     let waiting = waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
-    Ok(Trained { parameters: state.parameters, images_per_second, seconds: state.seconds, waiting })
+    Ok(Trained { parameters: state.judged()?, images_per_second, seconds: state.seconds, waiting })
 }
 
 /// What to do about a loss that is no number.
