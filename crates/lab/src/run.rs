@@ -1,10 +1,11 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
-//! Reading order: this file (the sweep), [`plan`] (what is to be done; `estimate` knows what it costs, `said` says it), `unit` (one training and what is judged on
+//! Reading order: this file (the sweep), [`plan`] (what is to be done; `estimate` knows what it cost before, `cost` what it needs, `said` says it), `unit` (one training and what is judged on
 //! it; `calibrated`: thresholds that are learned first), `corpora` (what it reads).
 
 pub mod plan;
 mod known;
+mod cost;
 mod estimate;
 mod said;
 mod corpora;
@@ -108,7 +109,7 @@ pub fn run<D: Differentiable>(
     if options.plan {
         let out = options.out.clone().unwrap_or_else(|| experiment.default_folder());
         let plan = plan(&out)?;
-        say_plan(&experiment, &plan, (&out, &asked.beside(&out)), &registries)?;
+        say_plan(&experiment, &plan, (&out, &asked.beside(&out)), &registries, device)?;
         return Ok(Results { experiment: experiment.name.clone(), rows: plan.finished });
     }
     let place = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
