@@ -3,6 +3,7 @@
 use crate::Failure;
 use simseg::{Choice, Registry};
 use simseg_lab::training::Objective;
+use simseg_lab::training::batch::Batch;
 use simseg_lab::training::state::State;
 use simseg_model::{AdamWConfig, Architecture, ModelConfig, TokenBatch};
 use simseg_tensor::{Differentiable, Tensor, random};
@@ -11,8 +12,7 @@ use simseg_tensor::{Differentiable, Tensor, random};
 pub struct Training<D: Differentiable> {
     objective: Objective<D>,
     state: State<D>,
-    pixels: D,
-    captions: TokenBatch,
+    batch: Batch<D>,
 }
 
 impl<D: Differentiable> Training<D> {
@@ -38,7 +38,7 @@ impl<D: Differentiable> Training<D> {
         let state = State::new(parameters, trained, AdamWConfig::default())?;
         let pixels = pixels(batch, model.image.image_size, device)?;
         let captions = captions(batch, words, model.text.vocabulary)?;
-        Ok(Self { objective, state, pixels, captions })
+        Ok(Self { objective, state, batch: Batch::new(pixels, captions) })
     }
 
     /// One step; its loss.
@@ -46,7 +46,7 @@ impl<D: Differentiable> Training<D> {
     /// # Errors
     /// If the backend fails.
     pub fn step(&mut self) -> simseg_tensor::Result<f64> {
-        self.objective.step(&mut self.state, (&self.pixels, &self.captions), 1e-4)
+        self.objective.step(&mut self.state, &self.batch, 1e-4)
     }
 }
 

@@ -12,8 +12,8 @@
 //! | [`probes`] | what a model relies on |
 //! | [`experiment`] | the file: settings, variants, expectations |
 //! | [`backend`] | what computes |
-//! | [`training`] | one training run, resumable |
 //! | [`judging`] | one evaluation, for whoever asks |
+//! | [`training`] | one training run, resumable |
 //! | [`calibration`] | a threshold for each class |
 //! | [`results`] | what an experiment leaves behind |
 //! | [`report`] | the table, and the page |
@@ -31,8 +31,8 @@ pub mod statistics;
 pub mod probes;
 pub mod experiment;
 pub mod backend;
-pub mod training;
 pub mod judging;
+pub mod training;
 pub mod calibration;
 pub mod results;
 pub mod report;

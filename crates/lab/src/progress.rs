@@ -14,6 +14,7 @@ pub struct Steps {
     began: Cell<Option<(Instant, u64)>>,
     spoke: Cell<Option<Instant>>,
     plain: bool,
+    measured: String,
 }
 
 impl Steps {
@@ -26,13 +27,27 @@ impl Steps {
         bar.set_style(style.expect("a valid template").progress_chars("━━╌"));
         let label = label.into();
         bar.set_prefix(label.clone());
-        Self { bar, label, unit: (per_step, unit), began: Cell::new(None), spoke: Cell::new(None), plain }
+        Self {
+            bar,
+            label,
+            unit: (per_step, unit),
+            began: Cell::new(None),
+            spoke: Cell::new(None),
+            plain,
+            measured: String::new(),
+        }
     }
 
     /// Changes what is said in front.
     pub fn label(&mut self, label: String) {
         self.bar.set_prefix(label.clone());
         self.label = label;
+        self.measured.clear();
+    }
+
+    /// What was measured last, said behind the loss under this label.
+    pub fn measured(&mut self, text: String) {
+        self.measured = format!(" {text}");
     }
 
     /// Starts counting at `position` of `length`.
@@ -50,7 +65,7 @@ impl Steps {
         let Some((began, first)) = self.began.get() else { return };
         let rate = (position - first) as f64 * self.unit.0 / began.elapsed().as_secs_f64().max(1e-9);
         let loss = loss.map(|loss| format!(" loss {loss:.3}")).unwrap_or_default();
-        let text = format!("{rate:.0} {}/s{loss}", self.unit.1);
+        let text = format!("{rate:.0} {}/s{loss}{}", self.unit.1, self.measured);
         if self.plain && self.spoke.get().is_none_or(|at| at.elapsed() > Duration::from_secs(10)) {
             self.spoke.set(Some(Instant::now()));
             crate::output::note!("{}: {position}/{} {text}", self.label, self.bar.length().unwrap_or(0));

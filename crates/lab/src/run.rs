@@ -1,9 +1,11 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
-//! Reading order: this file (the sweep), [`plan`] (what is to be done; `estimate` knows what it costs, `said` says it), `unit` (one training and what is judged on
+//! Reading order: this file (the sweep), [`plan`] (what is to be done; `estimate` knows what it cost before, `cost` what it needs, `said` says it), `unit` (one training and what is judged on
 //! it; `calibrated`: thresholds that are learned first), `corpora` (what it reads).
 
 pub mod plan;
+mod known;
+mod cost;
 mod estimate;
 mod said;
 mod corpora;
@@ -23,6 +25,7 @@ use crate::results::provenance::Provenance;
 use crate::results::trainings::{self, Elsewhere, Maker};
 use crate::results::{Results, Row, Status};
 use crate::training::start;
+use crate::training::validation::Validating;
 use corpora::{Drawn, Sweep};
 use plan::{Plan, Unit, Wanted};
 use said::{pictures, say_plan};
@@ -56,6 +59,17 @@ pub struct Options {
 pub struct Registries<D: Differentiable> {
     training: Registry<D>,
     judging: Arc<Registry<D::Plain>>,
+    pairs: known::Counts,
+}
+
+impl<D: Differentiable> Registries<D> {
+    /// Steps of a training: of so many epochs, if it says so.
+    fn steps(&self, settings: &Settings, seed: u64) -> Outcome<u64> {
+        match settings.training.steps {
+            Some(steps) => Ok(steps),
+            None => Ok(settings.training.steps(self.pairs.of(settings, seed, &self.training.data)?)),
+        }
+    }
 }
 
 /// Runs an experiment file: trains and judges every variant for every seed.
@@ -70,8 +84,11 @@ pub fn run<D: Differentiable>(
     extension: &impl Extension,
     device: &D::Device,
 ) -> Outcome<Results> {
-    let registries =
-        Registries::<D> { training: Registry::with(extension), judging: Arc::new(Registry::with(extension)) };
+    let registries = Registries::<D> {
+        training: Registry::with(extension),
+        judging: Arc::new(Registry::with(extension)),
+        pairs: known::Counts::default(),
+    };
     let load = if options.quick { Experiment::load_quick } else { Experiment::load };
     let experiment = load(file, changes, &registries.training)?;
     options.wanted.check(&experiment)?;
@@ -92,7 +109,7 @@ pub fn run<D: Differentiable>(
     if options.plan {
         let out = options.out.clone().unwrap_or_else(|| experiment.default_folder());
         let plan = plan(&out)?;
-        say_plan(&experiment, &plan, (&out, &asked.beside(&out)), &registries)?;
+        say_plan(&experiment, &plan, (&out, &asked.beside(&out)), &registries, device)?;
         return Ok(Results { experiment: experiment.name.clone(), rows: plan.finished });
     }
     let place = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
@@ -214,15 +231,11 @@ fn failed(results: &Results) -> Outcome {
 /// Opens all sources of a variant.
 fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome {
     let data = &registries.training.data;
-    let pairs = data.open_pairs(&settings.training.data, settings.seeds.data(seed));
-    let pairs = pairs.map_err(|error| Failure::from(error).of_data("training"))?;
-    if pairs.len() < settings.training.batch {
-        let found = settings.training.batch;
-        return Err(Failure::input(
-            "training.batch",
-            format!("at most the {} pairs there are, found {found}", pairs.len()),
-        ));
+    let (pairs, batch) = (registries.pairs.of(settings, seed, data)?, settings.training.batch);
+    if pairs < batch {
+        return Err(Failure::input("training.batch", format!("at most the {pairs} pairs there are, found {batch}")));
     }
+    Validating::check(settings, seed, &registries.judging)?;
     let held_out = calibration::held_out(settings, seed, data)?;
     for (prefix, source) in settings.evaluation.data.list() {
         let dataset = data.open_dataset(source, settings.seeds.test);

@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[path = "common/program.rs"]
+#[allow(dead_code, reason = "nothing is refused here")]
+mod program;
+#[path = "common/world.rs"]
+mod world;
+use program::text;
+use world::World;
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn command(arguments: &[&str]) -> Command {
@@ -204,6 +208,28 @@ fn a_sweep_with_a_failing_variant() {
         assert!(row["status"]["failed"].as_str().unwrap().contains("the loss is"), "{row}");
     }
     assert!(!one.keys().any(|path| path.file_name().unwrap().to_str().unwrap().starts_with('.')));
+}
+
+/// In the middle of an epoch, of a shard, of a validation, between a model that is kept and the state that speaks of it.
+#[test]
+fn pretraining_from_a_caption_file_from_shards_and_from_parquet() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::draw(folder.path());
+    let more = "epochs = 15\nema = 0.9\ntext_dropout = 0.1\nkeep = 2\nbest = \"t2i_r5\"\nvalidation = { every = 2, pairs = 8, images = 3 }\n\
+        augment = [{ kind = \"random-resized-crop\" }, { kind = \"auto-augment\" }]";
+    let sources =
+        [("csv", world.captions()), ("shards", world.shards("holes", &[5, 6, 39])), ("rows", world.parquet())];
+    for (name, source) in sources {
+        let file = world.experiment(name, &source.with("limit", 40), more);
+        let toml =
+            std::fs::read_to_string(&file).unwrap().replace("steps = 9\ncheckpoint_every = 1", "checkpoint_every = 3");
+        std::fs::write(&file, toml).unwrap();
+        let (one, other) = (folder.path().join(name).join("a/one"), folder.path().join(name).join("b/other"));
+        let time = whole(&["run", text(&file), "--out", text(&one)]);
+        let first = ["run", text(&file), "--out", text(&other)];
+        killed(name, &first, &[&first[..], &["--resume"]].concat(), time, Some(&other));
+        same(&one, &other);
+    }
 }
 
 #[test]

@@ -5,9 +5,10 @@ use safetensors::{Dtype, SafeTensors};
 use simseg::{Recipe, Registry};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_lab::experiment::Settings;
+use simseg_lab::training::batch::Batch;
 use simseg_lab::training::state::State;
 use simseg_lab::training::{Objective, start};
-use simseg_model::{Parameters, Schedule, TokenBatch};
+use simseg_model::{Dropout, Parameters, Schedule, TokenBatch};
 use simseg_tensor::{Autodiff, Tensor};
 
 const STEPS: u64 = 20;
@@ -75,8 +76,9 @@ fn settings(padding: &str, parts: usize) -> Settings {
 struct Run<A: simseg_cpu::Scalar> {
     objective: Objective<Autodiff<CpuTensor<A>>>,
     state: State<Autodiff<CpuTensor<A>>>,
-    pixels: Autodiff<CpuTensor<A>>,
-    captions: TokenBatch,
+    batch: Batch<Autodiff<CpuTensor<A>>>,
+    /// Whether the text tower drops values: with the masks that PyTorch was given.
+    dropout: bool,
 }
 
 impl<A: simseg_cpu::Scalar> Run<A> {
@@ -91,18 +93,19 @@ impl<A: simseg_cpu::Scalar> Run<A> {
         let named = layout.iter().map(|(name, parameter)| weight(name, &parameter.shape)).collect();
         let state = State::new(Parameters::new(named).unwrap(), vec![true; layout.len()], settings.training.adamw);
         let pixels = Autodiff::from_host(&fixture.values("batch/pixels"), &[8, 3, 32, 32], &CpuDevice).unwrap();
-        Self { objective, state: state.unwrap(), pixels, captions: fixture.captions() }
+        Self { objective, state: state.unwrap(), batch: Batch::new(pixels, fixture.captions()), dropout: false }
     }
 
     fn step(&mut self) -> f64 {
         let rate = SCHEDULE.rate_at(self.state.step(), STEPS);
-        self.objective.step(&mut self.state, (&self.pixels, &self.captions), rate).unwrap()
+        let step = self.state.step();
+        self.batch.dropout = self.dropout.then_some(Dropout { rate: 0.1, seed: 5, step, first: 0 });
+        self.objective.step(&mut self.state, &self.batch, rate).unwrap()
     }
 
     fn gradients(&self) -> Vec<(String, Vec<f64>)> {
         let values = self.state.parameters.values();
-        let batch = (&self.pixels, &self.captions);
-        let (_, gradients) = self.objective.gradients(&self.state, values, batch).unwrap();
+        let (_, gradients) = self.objective.gradients(&self.state, values, &self.batch).unwrap();
         let names = self.state.parameters.iter().map(|(name, _)| name.to_owned());
         names.zip(gradients.iter().map(|gradient| gradient.to_vec().unwrap())).collect()
     }
@@ -156,9 +159,12 @@ fn twenty_steps_are_those_of_the_released_objective() {
         ("shortest", "shortest-in-batch", 1),
         ("shortest-in-parts", "shortest-in-batch", 2),
         ("compete-in-parts", "compete", 2),
+        ("dropped", "compete", 1),
+        ("dropped-in-parts", "compete", 2),
     ];
     for (case, padding, parts) in cases {
         let mut run = Run::<f64>::new(&fixture, padding, parts);
+        run.dropout = case.starts_with("dropped");
         let losses = fixture.values(&format!("{case}/losses"));
         let all = run.weights().len();
         if case == "compete" {
@@ -172,11 +178,13 @@ fn twenty_steps_are_those_of_the_released_objective() {
         }
         assert_eq!(compared, if case == "compete" { 3 * all } else { 3 }, "{case}");
     }
-    // The rules are four different ones.
+    // The rules are different ones.
     let last = |case: &str| fixture.values(&format!("{case}/losses"))[19];
     assert!((last("compete") - last("shortest")).abs() > 1e-3);
     assert!((last("shortest") - last("shortest-in-parts")).abs() > 1e-3);
     assert!((last("compete") - last("compete-in-parts")).abs() < 1e-9);
+    assert!((last("compete") - last("dropped")).abs() > 1e-3);
+    assert!((last("dropped") - last("dropped-in-parts")).abs() < 1e-9);
 }
 
 #[test]

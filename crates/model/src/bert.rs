@@ -2,15 +2,17 @@
 //!
 //! `x₀ = norm(word + position + type₀)`, then per layer (post-norm)
 //! `x ← norm(x + dense(attn(x)))`, `x ← norm(x + out(gelu(inter(x))))`. LayerNorm ε is 1e-12, GELU is exact, there is no
-//! pooler; padding is hidden from attention (released code).
+//! pooler; padding is hidden from attention (released code). In training, values may be dropped where Hugging Face drops them: `x₀`, the
+//! weights of attention, and what `dense` and `out` give, before they are added.
 //! - ids `[b, m]`   - tokens `[b, m, d]`
 
+use crate::dropout::Dropout;
 use crate::encoder::{Encoder, EncoderConfig, TextEncoder, TextEncoderConfig, TextFacts};
 use crate::layers::{LayerNorm, Linear, Visit, list, map_list};
 use crate::parameters::Parameters;
 use crate::tokens::{TokenBatch, Tokens};
 use serde::{Deserialize, Serialize};
-use simseg_tensor::{Attention, Error, Init, Ops, Parameter, Result, Tap, Tensor};
+use simseg_tensor::{Attention, Error, Init, Ops, Parameter, Result, Tap, Tensor, hooks};
 
 /// The architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,9 @@ impl EncoderConfig for BertConfig {
 impl TextFacts for BertConfig {
     fn padded_embeddings(&self, prefix: &str) -> Option<String> {
         Some(format!("{prefix}.embeddings.word_embeddings.weight"))
+    }
+    fn has_dropout(&self) -> bool {
+        true
     }
     fn vocabulary(&self) -> usize {
         self.vocabulary
@@ -189,18 +194,48 @@ impl<P> Layer<P> {
 impl<T: Tensor> Layer<T> {
     /// `[b, m, d]` → `[b, m, d]`
     pub fn forward(&self, x: &T, heads: usize, key_bias: Option<&T>) -> Result<T> {
+        self.pass(x, heads, key_bias, &Dropped { dropout: None, layer: 0 })
+    }
+
+    fn pass(&self, x: &T, heads: usize, key_bias: Option<&T>, dropped: &Dropped) -> Result<T> {
         let (q, k, v) = (self.query.forward(x)?, self.key.forward(x)?, self.value.forward(x)?);
-        let context = q.attention(&k, &v, Attention { heads, key_bias, causal: false })?;
-        let x = self.norm.forward(&x.add(&self.dense.forward(&context)?)?)?; //  [b, m, d]
+        let context = dropped.attention(&q, &k, &v, Attention { heads, key_bias, causal: false })?;
+        let heard = dropped.of("attention output", self.dense.forward(&context)?)?;
+        let x = self.norm.forward(&x.add(&heard)?)?; //                         [b, m, d]
         let hidden = self.intermediate.forward(&x)?.gelu()?; //                 [b, m, inner]
-        self.output_norm.forward(&x.add(&self.output.forward(&hidden)?)?)
+        let out = dropped.of("output", self.output.forward(&hidden)?)?;
+        self.output_norm.forward(&x.add(&out)?)
     }
 }
 
-impl<T: Tensor> Encoder<T> for Bert<T> {
-    type Input = TokenBatch;
+/// What is dropped in a layer; nothing outside of training.
+struct Dropped {
+    dropout: Option<Dropout>,
+    layer: usize,
+}
 
-    fn encode(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+impl Dropped {
+    fn of<T: Tensor>(&self, place: &str, x: T) -> Result<T> {
+        match self.dropout {
+            None => Ok(x),
+            Some(dropout) => dropout.apply(&format!("{place} {}", self.layer), &x),
+        }
+    }
+
+    /// Attention; where its weights are dropped they have to be there, so that the fused kernel cannot be used.
+    fn attention<T: Tensor>(&self, q: &T, k: &T, v: &T, how: Attention<'_, T>) -> Result<T> {
+        if self.dropout.is_none() {
+            return q.attention(k, v, how);
+        }
+        let ([b, m, d], heads) = (v.dims()?, how.heads);
+        let weights = self.of("attention", hooks::attention_weights(q, k, how)?)?; //           [b, h, m, m]
+        let v = v.reshape(&[b, m, heads, d / heads])?.permute(&[0, 2, 1, 3])?; //               [b, h, m, d/h]
+        weights.matmul(&v)?.permute(&[0, 2, 1, 3])?.reshape(&[b, m, d])
+    }
+}
+
+impl<T: Tensor> Bert<T> {
+    fn run(&self, batch: &TokenBatch, dropout: Option<Dropout>, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
         let (b, m, d) = (batch.len(), batch.width, self.config.width);
         if m > self.config.positions {
             let expected = format!("at most {} tokens, found {m}", self.config.positions);
@@ -209,14 +244,27 @@ impl<T: Tensor> Encoder<T> for Bert<T> {
         let device = self.word_embeddings.device();
         let words = self.word_embeddings.rows(&T::index_from_host(&batch.ids, &[b, m], &device)?)?; // [b, m, d]
         let positions = self.position_embeddings.slice(0, 0, m)?.add(&self.token_type_embeddings.slice(0, 0, 1)?)?;
-        let mut x = self.norm.forward(&words.add(&positions.reshape(&[1, m, d])?)?)?;
+        let x = self.norm.forward(&words.add(&positions.reshape(&[1, m, d])?)?)?;
+        let mut x = Dropped { dropout, layer: 0 }.of("embeddings", x)?;
         tap.see("text/embed", &x)?;
         let key_bias = batch.key_bias(&device)?;
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, self.config.heads, key_bias.as_ref())?;
+            x = layer.pass(&x, self.config.heads, key_bias.as_ref(), &Dropped { dropout, layer: i })?;
             tap.see(&format!("text/layer/{i}"), &x)?;
         }
         Ok(Tokens { values: x, lengths: Some(batch.lengths.clone()) })
+    }
+}
+
+impl<T: Tensor> Encoder<T> for Bert<T> {
+    type Input = TokenBatch;
+
+    fn encode(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        self.run(batch, None, tap)
+    }
+
+    fn encode_dropped(&self, batch: &TokenBatch, dropout: Dropout, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        self.run(batch, Some(dropout), tap)
     }
 
     fn width(&self) -> usize {

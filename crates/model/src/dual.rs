@@ -3,6 +3,7 @@
 //! `f(x) = vit(x)·Pᵀ`, `g(t) = bert(t)·Qᵀ`, no bias: every token is projected, pooling comes after (released code).
 
 use crate::bert::BertConfig;
+use crate::dropout::Dropout;
 use crate::encoder::{ImageEncoder, ImageEncoderConfig, ImageFacts, TextEncoder, TextEncoderConfig, TextFacts};
 use crate::last_layer::LastLayer;
 use crate::layers::Linear;
@@ -14,7 +15,7 @@ use crate::tokens::{TokenBatch, Tokens};
 use crate::vit::VitConfig;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Choice;
-use simseg_tensor::{Error, Init, Normalisation, Parameter, Result, Tap, Tensor};
+use simseg_tensor::{Error, Init, NoTap, Normalisation, Parameter, Result, Tap, Tensor};
 
 /// The architecture, `model` in the `config.json` of a model directory: of known encoders, or of any that are registered.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -97,6 +98,13 @@ impl<I: ImageFacts, X: TextFacts> Architecture for DualConfig<I, X> {
         self.text.padded_embeddings(TEXT)
     }
 
+    fn projects(&self, parameter: &str) -> bool {
+        [IMAGE_PROJECTION, TEXT_PROJECTION].contains(&parameter)
+    }
+    fn has_text_dropout(&self) -> bool {
+        self.text.has_dropout()
+    }
+
     fn side(&self, parameter: &str) -> Option<Side> {
         match parameter {
             _ if parameter.starts_with("image_") => Some(Side::Image),
@@ -153,13 +161,31 @@ impl<T: Tensor> Network<T> for DualEncoder<T> {
     }
 
     fn encode_image_with(&self, pixels: &T, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
-        let tokens = self.image.encode_with(pixels, last, tap)?;
-        Ok(Tokens { values: self.image_projection.forward(&tokens.values)?, ..tokens })
+        self.project(Side::Image, &self.image.encode_with(pixels, last, tap)?)
     }
 
     fn encode_text(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
-        let tokens = self.text.encode(batch, tap)?;
-        Ok(Tokens { values: self.text_projection.forward(&tokens.values)?, ..tokens })
+        self.project(Side::Text, &self.text.encode(batch, tap)?)
+    }
+
+    fn encode_text_dropped(&self, batch: &TokenBatch, dropout: Dropout, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        self.project(Side::Text, &self.text.encode_dropped(batch, dropout, tap)?)
+    }
+
+    fn image_features(&self, pixels: &T) -> Result<Tokens<T>> {
+        self.image.encode(pixels, &mut NoTap)
+    }
+
+    fn text_features(&self, batch: &TokenBatch) -> Result<Tokens<T>> {
+        self.text.encode(batch, &mut NoTap)
+    }
+
+    fn project(&self, side: Side, features: &Tokens<T>) -> Result<Tokens<T>> {
+        let projection = match side {
+            Side::Image => &self.image_projection,
+            Side::Text => &self.text_projection,
+        };
+        Ok(Tokens { values: projection.forward(&features.values)?, lengths: features.lengths.clone() })
     }
 
     fn temperature(&self) -> Result<T> {

@@ -3,10 +3,11 @@
 //! Before it has weights an encoder is a configuration: it knows its parameters by name and shape, and a few facts that its
 //! users ask for. [`ImageEncoderConfig`] and [`TextEncoderConfig`] are what the registry holds.
 
+use crate::dropout::Dropout;
 use crate::last_layer::LastLayer;
 use crate::parameters::Parameters;
 use crate::tokens::{TokenBatch, Tokens};
-use simseg_tensor::{Normalisation, Parameter, Result, Tap, Tensor};
+use simseg_tensor::{Error, Normalisation, Parameter, Result, Tap, Tensor};
 use std::fmt::Debug;
 
 /// Turns a batch of inputs into token features.
@@ -24,6 +25,14 @@ pub trait Encoder<T: Tensor>: Send + Sync {
     /// As [`Self::encode`], and if the encoder cannot do it.
     fn encode_with(&self, x: &Self::Input, last: LastLayer, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
         if last.is_trained() { self.encode(x, tap) } else { Err(last.refused()) }
+    }
+    /// The same as training does it where it drops values; an encoder that was published without dropout has none.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], and if the encoder has no dropout.
+    fn encode_dropped(&self, x: &Self::Input, dropout: Dropout, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        let _ = (x, dropout, tap);
+        Err(Error::setting("training.text_dropout", "0: this encoder has no dropout"))
     }
     /// Channels per token.
     fn width(&self) -> usize;
@@ -89,6 +98,10 @@ pub trait TextFacts: EncoderConfig {
         let _ = prefix;
         None
     }
+    /// Whether it can drop values in training.
+    fn has_dropout(&self) -> bool {
+        false
+    }
 }
 
 /// A box is what it holds, so that networks can be written once for known and for registered encoders.
@@ -119,6 +132,9 @@ impl<C: ImageFacts + ?Sized> ImageFacts for Box<C> {
 impl<C: TextFacts + ?Sized> TextFacts for Box<C> {
     fn padded_embeddings(&self, prefix: &str) -> Option<String> {
         (**self).padded_embeddings(prefix)
+    }
+    fn has_dropout(&self) -> bool {
+        (**self).has_dropout()
     }
     fn vocabulary(&self) -> usize {
         (**self).vocabulary()

@@ -1,7 +1,7 @@
 //! The networks and losses of the paper, generic over the tensor.
 //!
 //! Reading order: [`layers`] (parameters as plain fields), [`parameters`] (all of them as one list), [`tokens`], [`last_layer`]
-//! (edits of attention), [`encoder`] (the
+//! (edits of attention), [`dropout`], [`encoder`] (the
 //! traits), [`vit`], [`bert`], [`network`] (the traits), [`dual`] (two encoders and their projections), [`clip`] (OpenAI's pair),
 //! [`pool`] (aligners: holistic, dense, LoDA and others), [`loss`] (InfoNCE, SigLIP), [`adamw`], [`schedule`], [`accumulate`] (a big batch on small memory),
 //! [`registry`] (all of it by name).
@@ -13,6 +13,7 @@ pub mod layers;
 pub mod parameters;
 pub mod tokens;
 pub mod last_layer;
+pub mod dropout;
 pub mod encoder;
 pub mod vit;
 pub mod bert;
@@ -28,6 +29,7 @@ pub mod registry;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use clip::{Clip, ClipConfig};
+pub use dropout::Dropout;
 pub use dual::{DualConfig, DualEncoder, ModelConfig};
 pub use encoder::{Encoder, EncoderConfig, ImageEncoderConfig, ImageFacts, TextEncoderConfig, TextFacts};
 pub use last_layer::LastLayer;

@@ -3,12 +3,13 @@
 //! [`Architecture`] is what a network is before it has weights, whatever the backend; [`NetworkConfig`] builds it from its
 //! parameters; [`Network`] computes. Pooling, prompts, maps and training need no more, so that they work for every network.
 
+use crate::dropout::Dropout;
 use crate::last_layer::LastLayer;
 use crate::parameters::Parameters;
 use crate::pool::Side;
 use crate::tokens::{TokenBatch, Tokens};
 use simseg_registry::Choice;
-use simseg_tensor::{Normalisation, Parameter, Result, Tap, Tensor};
+use simseg_tensor::{Error, NoTap, Normalisation, Parameter, Result, Tap, Tensor};
 use std::fmt::Debug;
 
 /// What a network is before it has weights.
@@ -50,6 +51,15 @@ pub trait Architecture: Debug + Send + Sync {
     fn padded_embeddings(&self) -> Option<String> {
         None
     }
+    /// Whether a parameter belongs to a projection: it comes after a side's [features](Network::image_features).
+    fn projects(&self, parameter: &str) -> bool {
+        let _ = parameter;
+        false
+    }
+    /// Whether its text encoder can drop values in training.
+    fn has_text_dropout(&self) -> bool {
+        false
+    }
 }
 
 /// A network before it has weights, for one backend.
@@ -82,6 +92,40 @@ pub trait Network<T: Tensor>: Send + Sync {
     /// # Errors
     /// If a sentence is longer than the positions, or holds an id beyond the vocabulary.
     fn encode_text(&self, batch: &TokenBatch, tap: &mut dyn Tap<T>) -> Result<Tokens<T>>;
+
+    /// The same with some values dropped, as training does it.
+    ///
+    /// # Errors
+    /// As [`Self::encode_text`], and if the text encoder has no dropout.
+    fn encode_text_dropped(&self, batch: &TokenBatch, dropout: Dropout, tap: &mut dyn Tap<T>) -> Result<Tokens<T>> {
+        let _ = (batch, dropout, tap);
+        Err(Error::setting("training.text_dropout", "0: this network has no dropout"))
+    }
+
+    /// What of [`Self::encode_image`] depends on no parameter that [projects](Architecture::projects): kept, it saves a frozen tower.
+    ///
+    /// # Errors
+    /// As [`Self::encode_image`].
+    fn image_features(&self, pixels: &T) -> Result<Tokens<T>> {
+        self.encode_image(pixels, &mut NoTap)
+    }
+
+    /// The same of sentences.
+    ///
+    /// # Errors
+    /// As [`Self::encode_text`].
+    fn text_features(&self, batch: &TokenBatch) -> Result<Tokens<T>> {
+        self.encode_text(batch, &mut NoTap)
+    }
+
+    /// Projected tokens of a side's features.
+    ///
+    /// # Errors
+    /// If shapes do not fit.
+    fn project(&self, side: Side, features: &Tokens<T>) -> Result<Tokens<T>> {
+        let _ = side;
+        Ok(features.clone())
+    }
 
     /// The divisor of similarities that the loss takes, `[]`.
     ///

@@ -10,6 +10,7 @@ pub struct Schedule {
     /// Highest learning rate.
     pub rate: f64,
     /// Steps until it is reached.
+    #[serde(default)]
     pub warmup: u64,
     /// The last rate, as a share of the highest (released code: 0.1).
     pub floor: f64,

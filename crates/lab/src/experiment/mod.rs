@@ -21,6 +21,8 @@ pub mod seeds;
 pub mod sources;
 pub mod evaluation;
 pub mod init;
+pub mod training;
+pub mod validation;
 pub mod settings;
 pub mod axes;
 pub mod ladder;
@@ -196,10 +198,8 @@ impl Experiment {
 /// Names become folders.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-        return Err(format!("name `{name}`: expected letters, digits, -, _ and dots within only"));
-    }
-    Ok(())
+    let good = !name.is_empty() && !name.starts_with('.') && name.chars().all(plain);
+    good.then_some(()).ok_or_else(|| format!("name `{name}`: expected letters, digits, -, _ and dots within only"))
 }
 
 #[cfg(test)]
@@ -226,7 +226,7 @@ mod tests {
         let experiment = parse(GOOD, &["training.steps=3".into()]).unwrap();
         let names: Vec<&str> = experiment.variants.iter().map(|variant| variant.name.as_str()).collect();
         assert_eq!(names, ["holistic", "dense", "loda"]);
-        assert!(experiment.variants.iter().all(|variant| variant.settings.training.steps == 3));
+        assert!(experiment.variants.iter().all(|variant| variant.settings.training.steps == Some(3)));
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!((short.name.as_str(), short.expect.len()), ("alignment-quick", 0));
         assert_eq!(full.expect.len(), Experiment::parse(&file, text, &[], &registry).unwrap().expect.len());
         let steps = |experiment: &Experiment| -> Vec<(u64, usize)> {
-            experiment.variants.iter().map(|v| (v.settings.training.steps, v.settings.training.batch)).collect()
+            experiment.variants.iter().map(|v| (v.settings.training.steps(1), v.settings.training.batch)).collect()
         };
         assert_eq!(steps(&short), [(7, 16), (7, 16), (7, 16), (9, 16)]);
         assert_eq!(steps(&full)[..3], [(500, 128); 3]);

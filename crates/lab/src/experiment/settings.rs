@@ -7,6 +7,7 @@ pub use super::evaluation::{Evaluation, USUAL_METRICS};
 pub use super::init::{Init, Towers};
 use super::seeds::Seeds;
 use super::sources::{NamedSource, Sources};
+pub use super::training::Training;
 use crate::failure::{Failure, Outcome};
 use crate::probes::Probes;
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,9 @@ use simseg::{Choice, ModelDescription, Recipe, Registry};
 use simseg_data::Source;
 use simseg_data::transform::Augmentations;
 use simseg_model::pool::Dense;
-use simseg_model::{AdamWConfig, Limits, LossConfig, NetworkConfig, Schedule};
+use simseg_model::{Limits, LossConfig, NetworkConfig};
 use simseg_segment::Figure;
 use simseg_tensor::Tensor;
-use std::path::PathBuf;
 
 /// The settings of one variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,67 +42,6 @@ pub struct Settings {
     /// What a model is asked while it trains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
-}
-
-/// How the model learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Training {
-    /// Pairs per step.
-    pub batch: usize,
-    /// Sub-batches that the networks go through one after another: the loss is that of the whole batch, activations take the memory of
-    /// one part, the forward pass is done twice.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub parts: usize,
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Steps between checkpoints.
-    #[serde(default = "hundred")]
-    pub checkpoint_every: u64,
-    /// Parameters that keep their starting values: `image` or `text` (a tower with its projection), or the start of a name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub freeze: Vec<String>,
-    /// A vocabulary for captions, `vocab.txt` or `tokenizer.json`. Without it: that of the model that training starts from, else
-    /// the words of the captions themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vocabulary: Option<PathBuf>,
-    /// A model directory to start from, whole or tower by tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init: Option<Init>,
-    /// Images with captions.
-    pub data: Source,
-    /// Samples that may be corrupt: so many are left out and listed, one more is an error. No weight depends on the number.
-    #[serde(default = "hundred_samples", skip_serializing_if = "is_hundred")]
-    pub max_corrupt_samples: usize,
-    /// Random changes of images, one after the other; see [`simseg_data::transform::augment`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub augment: Vec<Choice>,
-    /// Learning rate over time.
-    pub schedule: Schedule,
-    /// The optimiser.
-    #[serde(default)]
-    pub adamw: AdamWConfig,
-}
-
-fn one() -> usize {
-    1
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_one(parts: &usize) -> bool {
-    *parts == 1
-}
-
-fn hundred() -> u64 {
-    100
-}
-
-fn hundred_samples() -> usize {
-    100
-}
-
-fn is_hundred(samples: &usize) -> bool {
-    *samples == hundred_samples()
 }
 
 impl Settings {
@@ -131,7 +70,10 @@ impl Settings {
         };
         let evaluated = resolved.evaluation.data.list().first().map(|(_, source)| (*source).clone());
         let probes = self.probes.as_ref().map(|probes| probes.resolved(evaluated.as_ref(), &registry.data));
-        let resolved = Self { probes: probes.transpose()?, ..resolved };
+        let validation = self.training.validation.as_ref();
+        let validation = validation.map(|asked| asked.resolved(evaluated.as_ref(), &registry.data)).transpose()?;
+        let training = Training { validation, ..resolved.training };
+        let resolved = Self { probes: probes.transpose()?, training, ..resolved };
         resolved.check(registry)?;
         Ok(resolved)
     }
@@ -155,24 +97,14 @@ impl Settings {
         aligner.check(Limits::of(&*network))?;
         self.loss(registry)?.check()?;
         self.check_windows(&*network, registry)?;
-        training.schedule.check()?;
         self.augmentations(registry)?;
-        if training.batch < 2 {
-            return bad(
-                "training.batch",
-                format!("at least 2: a caption is contrasted with others, found {}", training.batch),
-            );
-        }
-        if training.parts == 0 || !training.batch.is_multiple_of(training.parts) {
-            let Training { parts, batch, .. } = training;
-            return bad("training.parts", format!("a divisor of training.batch = {batch}, found {parts}"));
+        training.check()?;
+        if training.text_dropout > 0.0 && !network.has_text_dropout() {
+            return bad("training.text_dropout", "0: the text encoder of this network has no dropout".into());
         }
         if training.parts > 1 && !aligner.pools_suffice() {
             let kind = &self.aligner.kind;
             return bad("training.parts", format!("1: the aligner `{kind}` compares more than pooled vectors"));
-        }
-        if training.steps == 0 || training.checkpoint_every == 0 {
-            return bad("training.steps, training.checkpoint_every", "at least 1".into());
         }
         if self.evaluation.metrics.is_empty() {
             return bad(
@@ -268,8 +200,7 @@ impl Settings {
         }
         let aligner = self.aligner.without(registry.model.aligners.build(&self.aligner)?.evaluation_keys());
         let seeds = [self.seeds.weights(seed), self.seeds.data(seed), self.seeds.order(seed)];
-        let training =
-            Training { checkpoint_every: 1, max_corrupt_samples: hundred_samples(), ..self.training.clone() };
+        let training = self.training.essential();
         let (model, loss, probes) = (&self.model, &self.loss, self.probes.as_ref());
         let trained = Trained { seeds, model, aligner, loss, training: &training, probes };
         toml::to_string_pretty(&trained).map_err(|error| Failure::input("settings", error))

@@ -1,6 +1,6 @@
 //! What a run reads from disk, by content: it goes on only with the same captions, images and weights.
 //!
-//! Paths are those under `training.data`, `training.init`, `evaluation.data` and `probes.data`; a folder stands for all files below it,
+//! Paths are those under `training.data`, `training.init`, `training.validation`, `evaluation.data` and `probes.data`; a folder stands for all files below it,
 //! a pattern of shards for each of them.
 
 use crate::experiment::Settings;
@@ -21,7 +21,14 @@ pub type Inputs = BTreeMap<String, String>;
 /// # Errors
 /// If a file cannot be read.
 pub fn of(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
-    named(settings, &[("training", "data"), ("training", "init"), ("evaluation", "data"), ("probes", "data")], known)
+    let places = [
+        ("training", "data"),
+        ("training", "init"),
+        ("training", "validation"),
+        ("evaluation", "data"),
+        ("probes", "data"),
+    ];
+    named(settings, &places, known)
 }
 
 /// The same of what training reads.
@@ -31,7 +38,13 @@ pub fn of(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
 pub fn of_training(settings: &Settings, known: &mut Inputs) -> Outcome<Inputs> {
     named(
         settings,
-        &[("training", "data"), ("training", "init"), ("training", "vocabulary"), ("probes", "data")],
+        &[
+            ("training", "data"),
+            ("training", "init"),
+            ("training", "vocabulary"),
+            ("training", "validation"),
+            ("probes", "data"),
+        ],
         known,
     )
 }

@@ -75,6 +75,11 @@ impl Sweep {
         self.bar().0.label(label);
     }
 
+    /// What was measured last; it is said until something else is done.
+    pub(super) fn measured(&self, text: String) {
+        self.bar().0.measured(text);
+    }
+
     /// So many pictures more.
     pub(super) fn add(&self, pictures: u64, loss: Option<f64>) {
         let mut bar = self.bar();

@@ -88,9 +88,9 @@ impl Measured {
     }
 
     /// Adds a training that leaves at least so many bytes of weights.
-    pub fn add_training(&self, estimate: &mut Estimate, settings: &Settings, weights: u64) {
+    pub fn add_training(&self, estimate: &mut Estimate, settings: &Settings, steps: u64, weights: u64) {
         let alike = || self.trainings.iter().filter(|training| like(&training.settings, settings));
-        let pairs = (settings.training.steps * settings.training.batch as u64) as f64;
+        let pairs = (steps * settings.training.batch as u64) as f64;
         estimate.training.add(median(alike().map(|training| training.images_per_second)).map(|rate| pairs / rate));
         estimate.bytes.add(median(alike().map(|training| training.bytes as f64)).or(Some(weights as f64)));
     }

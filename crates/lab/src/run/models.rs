@@ -5,9 +5,11 @@ use crate::experiment::built_in::BuiltIn;
 use crate::experiment::{Settings, Variant};
 use crate::failure::Outcome;
 use crate::judging::Judge;
-use crate::results::folder;
+use crate::results::trainings::Maker;
+use crate::results::{folder, inputs};
 use crate::training::Trained;
 use crate::training::corpus::Corpus;
+use crate::training::frozen::Place;
 use simseg::{Choice, Loaded, Model, Words};
 use simseg_data::atomic;
 use simseg_segment::metrics::Metric;
@@ -53,6 +55,17 @@ pub(super) fn judge<'a, T: Tensor>(
 /// The settings with the number of words that the network must know.
 pub(super) fn complete(settings: &Settings, words: usize) -> Settings {
     Settings { model: simseg_model::with_vocabulary(&settings.model, words), ..settings.clone() }
+}
+
+/// Where features of frozen towers are kept: trainings of other seeds and variants find them there.
+pub(super) fn features(out: &Path, settings: &Settings, maker: &Maker) -> Outcome<Place> {
+    if settings.training.frozen_features.is_none() {
+        return Ok(Place { folder: out.join("features"), identity: String::new() }); // reading all data takes its time
+    }
+    let inputs = inputs::of_training(settings, &mut inputs::Inputs::new())?;
+    let Maker { executable: _, revision: _, backend, device, precision, cpu_features } = maker;
+    let identity = format!("{inputs:?} {backend} {device} {precision} {cpu_features:?}");
+    Ok(Place { folder: out.join("features"), identity })
 }
 
 /// Gives a run the model and the log of its training; files are shared where the file system can.

@@ -2,17 +2,19 @@
 
 use super::Registries;
 use super::corpora::{Drawn, Sweep};
-use super::models::{Ready, complete, groups, json, judge, plain, share};
+use super::models::{Ready, complete, features, groups, json, judge, plain, share};
 use super::plan::Unit;
 use crate::calibration;
 use crate::experiment::Variant;
 use crate::failure::{Failure, Outcome};
 use crate::judging::{self, Judge};
-use crate::probes::{log as probes, watch::Probing};
+use crate::probes::log as probes;
+use crate::probes::watch::{Probing, Snapshots};
 use crate::results::images::{self, Images, Judged};
 use crate::results::provenance::{self, Provenance};
 use crate::results::trainings::{self, Finished, Maker, of_training};
 use crate::results::{Row, Status, folder, inputs, samples, save_json};
+use crate::training::validation::{Figures, Validating, said};
 use crate::training::{Watching, start, train};
 use simseg::{Choice, Loaded, Model};
 use simseg_data::atomic;
@@ -174,19 +176,32 @@ impl<D: Differentiable> Work<'_, D> {
         folder::write_settings(&place, &settings, unit.seed)?;
         self.sweep.at(format!("{name} seed {}", unit.seed));
         let (batch, mut before) = (settings.training.batch as u64, None);
-        let mut progress = |step: u64, loss: f64| {
+        let mut progress = |step: u64, loss: f64, measured: &Figures| {
+            if !measured.is_empty() {
+                self.sweep.measured(said(measured));
+            }
             self.sweep.add((step - before.unwrap_or(step.saturating_sub(1))) * batch, Some(loss));
             before = Some(step);
         };
         let (training, device) = (&self.registries.training, self.device);
         let made = trainings::begin(&place, self.maker)?;
-        let probing = settings.probes.as_ref().map(|probes| {
-            Probing::new(probes, settings.description(), &corpus.tokenizer, &self.registries.judging, device)
-        });
-        let probing = probing.transpose()?;
-        let watching = Watching { progress: &mut progress, probing: probing.as_ref() };
+        let judging = &self.registries.judging;
+        let probing = settings.probes.as_ref().map(|probes| Probing::new(probes, judging)).transpose()?;
+        let validating = Validating::open(&settings, unit.seed, judging)?;
+        let watching = Watching {
+            progress: &mut progress,
+            snapshots: &Snapshots::new(settings.description(), &corpus.tokenizer, judging, device)?,
+            probing: probing.as_ref(),
+            validating: validating.as_ref(),
+            features: features(self.out, &settings, self.maker)?,
+        };
         let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, watching)?;
-        let (images_per_second, seconds) = (trained.images_per_second, trained.seconds);
+        let (images_per_second, seconds, waiting) =
+            (trained.images_per_second, trained.seconds, 100.0 * trained.waiting);
+        crate::output::note!(
+            "{name} seed {}: {images_per_second:.0} images/s, {waiting:.1}% of the time waiting for data",
+            unit.seed
+        );
         let finished = Finished { images_per_second, seconds, made, taken: None };
         plain(trained, &settings, corpus, self.registries)?.write(&place.join("model"))?;
         finished.save(&place)?;

@@ -1,13 +1,14 @@
-//! What a run trains on: pictures at the network's size with tokenised captions, and which of them each step sees.
+//! What a run trains on: pictures at the network's size with tokenised captions.
 
-use super::skipped::Skipped;
+use super::frozen::Frozen;
+use super::read::{Host, Pairs32, Read};
 use super::vocabulary;
 use crate::failure::{Failure, Outcome};
 use rayon::prelude::*;
 use simseg_data::transform::{self, Augmentations, Draw, Filter, Passes};
 use simseg_data::{Pairs, Picture, Tokenizer};
 use simseg_model::{Architecture, TokenBatch};
-use simseg_tensor::{Normalisation, Tensor, random};
+use simseg_tensor::Normalisation;
 use std::collections::{BTreeMap, HashSet};
 
 /// Image-caption pairs, ready for the network.
@@ -118,71 +119,85 @@ impl Corpus {
         self.captions.is_empty()
     }
 
-    /// The pairs that step `step` sees: every epoch is a new permutation, a pure function of seed and epoch.
-    pub fn order(&self, seed: u64, step: u64, batch: usize) -> Vec<usize> {
-        let n = self.len();
-        let per_epoch = (n / batch) as u64;
-        let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
-        let mut rng = random::stream(seed, "order", epoch);
-        let mut order: Vec<usize> = (0..n).collect();
-        // Fisher–Yates from the front, as far as this batch reaches.
-        for i in 0..(within + 1) * batch {
-            let j = i + (random::uniform(&mut rng) * (n - i) as f64) as usize;
-            order.swap(i, j);
-        }
-        order[within * batch..(within + 1) * batch].to_vec()
-    }
-
-    /// How often all pairs were seen before step `step`.
-    pub fn epoch(&self, step: u64, batch: usize) -> u64 {
-        step / (self.len() / batch) as u64
-    }
-
-    /// Pixels `[b, 3, h, w]` and captions of some pairs, augmented as it is drawn for this epoch.
+    /// Reads some pairs, augmented as it is drawn for this epoch, or the features that frozen towers have of them; in parallel on the threads
+    /// that it is called on.
     ///
     /// In the place of a pair that cannot be read stands the next one by index that can be and is not in the batch; all other places
-    /// are as they would have been.
-    ///
-    /// # Errors
-    /// If more pairs cannot be read than may be skipped, nothing is left to stand in, or the backend fails.
-    pub fn batch<T: Tensor>(
+    /// are as they would have been. With more than `most` that cannot be read it stops looking.
+    pub fn read(&self, picks: &[usize], draw: Draw, most: usize, frozen: &Frozen) -> Read {
+        let mut problems = vec![];
+        let batch = self.read_with(picks, draw, (most, &mut problems), frozen);
+        Read { problems, batch }
+    }
+
+    fn read_with(
         &self,
         picks: &[usize],
         draw: Draw,
-        skipped: &mut Skipped,
-        device: &T::Device,
-    ) -> Outcome<(T, TokenBatch)> {
-        let one = 3 * self.side * self.side;
+        (most, problems): (usize, &mut Vec<(usize, String)>),
+        frozen: &Frozen,
+    ) -> Outcome<Pairs32> {
+        let shape =
+            frozen.image.as_ref().map_or([3, self.side * self.side], |features| [features.most(), features.width()]);
+        let one = shape[0] * shape[1];
+        let fill = |index: usize, out: &mut [f32]| match &frozen.image {
+            None => self.pixels(index, draw, out),
+            Some(features) => features.read(index, out).map(drop),
+        };
         let (mut values, mut seen) = (vec![0.0f32; picks.len() * one], picks.to_vec());
-        let read = values.par_chunks_mut(one).zip(picks).map(|(out, &index)| self.read(index, draw, out));
+        let read = values.par_chunks_mut(one).zip(picks).map(|(out, &index)| fill(index, out));
         let read: Vec<Result<(), String>> = read.collect();
         let mut taken: HashSet<usize> = picks.iter().copied().collect();
         // One after the other: which pair stands in must not depend on threads.
         for ((place, problem), out) in read.into_iter().enumerate().zip(values.chunks_mut(one)) {
             let Err(problem) = problem else { continue };
-            skipped.add(picks[place], &problem)?;
+            note(problems, (picks[place], problem), most)?;
             let after = (1..self.len()).map(|step| (picks[place] + step) % self.len());
             let mut free = after.filter(|index| !taken.contains(index));
             seen[place] = loop {
                 let Some(index) = free.next() else {
-                    let text =
-                        format!("fewer than {} pairs can be read; the first that cannot: {problem}", picks.len());
+                    let first = problems.first().map_or("", |(_, problem)| problem);
+                    let text = format!("fewer than {} pairs can be read; the first that cannot: {first}", picks.len());
                     return Err(Failure::input("training.batch", text));
                 };
-                match self.read(index, draw, out) {
+                match fill(index, out) {
                     Ok(()) => break index,
-                    Err(problem) => skipped.add(index, &problem)?,
+                    Err(problem) => note(problems, (index, problem), most)?,
                 }
             };
             taken.insert(seen[place]);
         }
-        let pixels = T::from_host(&values, &[picks.len(), 3, self.side, self.side], device)?;
-        let captions: Vec<&Vec<u32>> = seen.iter().map(|&i| &self.captions[i]).collect();
-        Ok((pixels, TokenBatch::new(&captions, self.tokenizer.pad(), 0)?))
+        let image = match frozen.image {
+            None => Host::Raw((values, self.side)),
+            Some(_) => Host::Features { values, shape, lengths: None },
+        };
+        let text = match &frozen.text {
+            None => {
+                let captions: Vec<&[u32]> = seen.iter().map(|&i| self.caption(i)).collect();
+                Host::Raw(TokenBatch::new(&captions, self.tokenizer.pad(), 0)?)
+            }
+            Some(features) => {
+                features.batch(&seen).map_err(|problem| Failure::input("training.frozen_features", problem))?
+            }
+        };
+        Ok((image, text))
+    }
+
+    /// The tokens of a caption.
+    pub fn caption(&self, index: usize) -> &[u32] {
+        &self.captions[index]
+    }
+
+    /// Side of the square pixels.
+    pub fn side(&self) -> usize {
+        self.side
     }
 
     /// The normalised pixels of a pair, or why it cannot be read.
-    fn read(&self, index: usize, draw: Draw, out: &mut [f32]) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The problem, for the list of corrupt samples.
+    pub fn pixels(&self, index: usize, draw: Draw, out: &mut [f32]) -> Result<(), String> {
         if let Some(problem) = self.unreadable.get(&index) {
             return Err(problem.clone());
         }
@@ -199,6 +214,18 @@ impl Corpus {
         transform::normalise_into(&seen.as_ref().unwrap_or(picture).rgb, &self.normalisation, out);
         Ok(())
     }
+}
+
+/// Notes a pair that cannot be read.
+fn note(problems: &mut Vec<(usize, String)>, (index, problem): (usize, String), most: usize) -> Outcome {
+    problems.push((index, problem));
+    if problems.len() <= most {
+        return Ok(());
+    }
+    let last = problems.last().map_or("", |(_, problem)| problem);
+    let text =
+        format!("{} samples of one batch cannot be read, {most} may be skipped; the last is {last}", problems.len());
+    Err(Failure::input("training.max_corrupt_samples", text))
 }
 
 /// What was read of some pairs, or why it could not be.

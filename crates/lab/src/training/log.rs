@@ -1,5 +1,6 @@
 //! `metrics.jsonl`: one line per step.
 
+use super::validation::Figures;
 use crate::failure::{Failure, Outcome};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -16,6 +17,12 @@ pub struct StepMetrics {
     pub rate: f64,
     /// The divisor of similarities.
     pub temperature: f64,
+    /// Seconds that the step waited for its batch to be read.
+    #[serde(default)]
+    pub wait_seconds: f64,
+    /// What was measured after the step, if it was.
+    #[serde(default, skip_serializing_if = "Figures::is_empty")]
+    pub validation: Figures,
 }
 
 /// All lines; one cut short by a kill, and all after it, is left out.

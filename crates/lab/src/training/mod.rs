@@ -7,31 +7,46 @@
 //!                 AdamW(∇loss)
 //! ```
 //!
-//! Reading order: this file (the step, then the loop around it), `parts` (a step on small memory), [`corpus`] (what it sees),
-//! [`skipped`] (what could not be read), [`vocabulary`], [`start`] (where it starts, what stays frozen), [`state`] (checkpoints), [`log`].
+//! Reading order: this file (the step, then the loop around it), [`batch`] (what goes in), `parts` (a step on small memory), [`frozen`]
+//! (features that are computed once, in files of [`features`]), [`corpus`] (what it sees; `read`: one batch of it), [`order`] (when),
+//! [`skipped`] (what could not be read), [`vocabulary`], [`start`] (where it starts, what stays frozen), [`state`] (checkpoints), [`validation`],
+//! [`kept`] (models on the way), [`log`].
 
+pub mod read;
 pub mod corpus;
 pub mod skipped;
+pub mod order;
 pub mod vocabulary;
 pub mod start;
+pub mod batch;
 mod parts;
+pub mod features;
+pub mod frozen;
 pub mod state;
+pub mod validation;
+pub mod kept;
 pub mod log;
 
+use crate::ahead::ahead_by;
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
 use crate::probes::log as probes;
-use crate::probes::watch::Probing;
+use crate::probes::watch::{Probing, Snapshots};
+use batch::Batch;
 use corpus::Corpus;
+use frozen::Frozen;
+use kept::Kept;
 use log::{Log, StepMetrics};
+use order::Order;
 use simseg::Registry;
-use simseg_data::transform::Draw;
-use simseg_model::{AlignerConfig, LossConfig, NetworkConfig, Parameters, Stage, TokenBatch};
-use simseg_tensor::{Differentiable, NoTap, Ops, Result, Tensor};
+use simseg_model::{AlignerConfig, Dropout, LossConfig, NetworkConfig, Parameters, Stage};
+use simseg_tensor::{Differentiable, Ops, Result, Tensor};
 use skipped::Skipped;
 use state::State;
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use validation::{Figures, Validating};
 
 /// What is trained: how parameters become a loss.
 pub struct Objective<T: Tensor> {
@@ -56,15 +71,14 @@ impl<T: Tensor> Objective<T> {
         Ok(Self { network, aligner, loss, parts: settings.training.parts })
     }
 
-    /// The loss of a batch, a scalar, as a function of the parameters: pixels `[b, 3, h, w]` and `b` captions.
+    /// The loss of a batch, a scalar, as a function of the parameters.
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub fn loss(&self, parameters: &Parameters<T>, (pixels, captions): (&T, &TokenBatch)) -> Result<T> {
+    pub fn loss(&self, parameters: &Parameters<T>, batch: &Batch<T>) -> Result<T> {
         let network = self.network.build(parameters)?;
         let aligner = self.aligner.build(Stage::Training, parameters)?;
-        let image = network.encode_image(pixels, &mut NoTap)?; //           [b, 1+n, e]
-        let text = network.encode_text(captions, &mut NoTap)?; //           [b, m, e]
+        let [image, text] = batch.encode(&*network, 0..batch.len())?; //    [b, 1+n, e], [b, m, e]
         let similarity = aligner.similarity(&image, &text)?; //             [b, b]
         let loss = self.loss.build(parameters)?.loss(&similarity, &network.temperature()?)?;
         match aligner.extra_loss(&image, &text)? {
@@ -89,7 +103,7 @@ impl<D: Differentiable> Objective<D> {
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub fn step(&self, state: &mut State<D>, batch: (&D, &TokenBatch), rate: f64) -> Result<f64> {
+    pub fn step(&self, state: &mut State<D>, batch: &Batch<D>, rate: f64) -> Result<f64> {
         let values: Vec<D> = state.trained_only(state.parameters.values()).map(Differentiable::detach).collect();
         let (loss, gradients) = self.gradients(state, &values, batch)?;
         let updated = self.stepped(state, &values, &gradients, rate)?;
@@ -97,6 +111,7 @@ impl<D: Differentiable> Objective<D> {
         let value = loss.item()?;
         if value.is_finite() {
             state.parameters = updated;
+            state.average()?;
         }
         Ok(value)
     }
@@ -105,7 +120,7 @@ impl<D: Differentiable> Objective<D> {
     ///
     /// # Errors
     /// If shapes do not fit.
-    pub fn gradients(&self, state: &State<D>, values: &[D], batch: (&D, &TokenBatch)) -> Result<(D, Vec<D>)> {
+    pub fn gradients(&self, state: &State<D>, values: &[D], batch: &Batch<D>) -> Result<(D, Vec<D>)> {
         let (loss, mut gradients) = if self.parts > 1 {
             parts::gradients(self, state, values, batch)?
         } else {
@@ -113,13 +128,13 @@ impl<D: Differentiable> Objective<D> {
             let loss = self.loss(&state.with_trained(&leaves)?, batch)?;
             loss.backward(&leaves.iter().collect::<Vec<_>>())?
         };
-        self.spare_padding(state, batch.1, &mut gradients)?;
+        self.spare_padding(state, batch, &mut gradients)?;
         Ok((loss, gradients))
     }
 
     /// No gradient reaches the embedding of padding, as in PyTorch.
-    fn spare_padding(&self, state: &State<D>, captions: &TokenBatch, gradients: &mut [D]) -> Result<()> {
-        let Some(table) = self.network.padded_embeddings() else { return Ok(()) };
+    fn spare_padding(&self, state: &State<D>, batch: &Batch<D>, gradients: &mut [D]) -> Result<()> {
+        let (Some(table), Some(captions)) = (self.network.padded_embeddings(), batch.captions()) else { return Ok(()) };
         let mut names = state.parameters.iter().zip(&state.trained).filter(|(_, trained)| **trained);
         let Some(index) = names.position(|((name, _), _)| name == table) else { return Ok(()) };
         let [words, width] = gradients[index].dims()?;
@@ -151,18 +166,26 @@ pub struct Trained<T> {
     pub images_per_second: f64,
     /// Seconds of training, over all resumptions.
     pub seconds: f64,
+    /// The share of them that steps waited for their batches, since this process began.
+    pub waiting: f64,
 }
 
 /// Who looks on.
 pub struct Watching<'a, T: Tensor> {
-    /// Told after every step how many there are, and the loss.
-    pub progress: &'a mut dyn FnMut(u64, f64),
+    /// Told after every step how many there are, the loss, and what was measured.
+    pub progress: &'a mut dyn FnMut(u64, f64, &Figures),
+    /// Makes models of weights on the way.
+    pub snapshots: &'a Snapshots<T>,
     /// What the model is asked meanwhile, if anything.
-    pub probing: Option<&'a Probing<T>>,
+    pub probing: Option<&'a Probing>,
+    /// What it is measured on meanwhile, if anything.
+    pub validating: Option<&'a Validating>,
+    /// Where features of frozen towers are kept, if anywhere.
+    pub features: frozen::Place,
 }
 
-/// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors`, `metrics.jsonl` and, with probes,
-/// `probes.jsonl`. Weights are the same with and without probes.
+/// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors`, `metrics.jsonl`, with probes `probes.jsonl`
+/// and, if models are kept, `checkpoints/`. Weights are the same with and without any of that.
 ///
 /// # Errors
 /// If the disk refuses, the checkpoint belongs to other settings, or the loss is not a number any more (the last good
@@ -176,66 +199,93 @@ pub fn train<D: Differentiable>(
     device: &D::Device,
     watching: Watching<'_, D::Plain>,
 ) -> Outcome<Trained<D>> {
-    let Watching { progress, probing } = watching;
+    let Watching { progress, snapshots, probing, validating, features } = watching;
     let config = settings.training_text(seed, registry)?;
     let (checkpoint, log) = (folder.join("state.safetensors"), folder.join("metrics.jsonl"));
     let (layout, training) = (start::layout(settings, registry)?, &settings.training);
+    let (steps, schedule) = (training.steps(corpus.len()), training.schedule(training.steps(corpus.len())));
     let objective = Objective::new(settings, registry)?;
     let trained = start::trained(settings, &layout, &*objective.network)?;
     let resumed = checkpoint.exists();
     let mut state = if resumed {
-        State::load(&checkpoint, &config, &layout, trained, training.adamw, device)?
+        State::load(&checkpoint, &config, &layout, trained, training, device)?
     } else {
-        State::new(start::values(settings, settings.seeds.weights(seed), registry, device)?, trained, training.adamw)?
+        let values = start::values(settings, settings.seeds.weights(seed), registry, device)?;
+        State::new(values, trained, training.adamw)?.averaged_by(training.ema)
     };
+    let frozen = Frozen::of(settings, &state, (&*objective.network, corpus), &features, device)?;
     let mut skipped = Skipped::open(folder, training.max_corrupt_samples, resumed)?;
     let mut lines = log::read(&log)?;
     lines.retain(|line| line.step < state.step());
     let mut log = Log::create(&log, &lines)?;
+    let kept = RefCell::new(Kept::open(folder, training, steps, &lines)?);
     let asked = folder.join(probes::NAME);
     let mut answers = probing.map(|_| probes::Log::open(&asked, resumed.then(|| state.step()))).transpose()?;
-    let mut ask = |state: &State<D>| -> Outcome<Duration> {
-        let (Some(probing), Some(answers), began) = (probing, &mut answers, Instant::now()) else {
-            return Ok(Duration::ZERO);
-        };
-        if probing.is_due(state.step(), training.steps) {
-            let lines = probing.ask(state.step(), &|name| Ok(state.parameters.get(name)?.plain()))?;
+    // Looks at the weights after so many steps, and leaves them as they are. What that takes is not what a step costs.
+    let mut look = |state: &State<D>| -> Outcome<(Figures, Duration)> {
+        let (began, step) = (Instant::now(), state.step());
+        let judged = state.judged()?;
+        let weight = |name: &str| Ok(judged.get(name)?.plain());
+        if let (Some(probing), Some(answers)) = (probing.filter(|asked| asked.is_due(step, steps)), &mut answers) {
+            let lines = probing.ask(step, &snapshots.model(&weight)?)?;
             lines.iter().try_for_each(|line| answers.add(line))?;
             answers.flush()?;
         }
-        Ok(began.elapsed())
+        let validating = validating.filter(|asked| step > 0 && asked.is_due(step, steps));
+        let figures = validating.map(|asked| asked.measure(&snapshots.model(&weight)?)).transpose()?;
+        let figures = figures.unwrap_or_default();
+        if step > 0 {
+            kept.borrow_mut().after(step, &figures, &|place| Ok(snapshots.loaded(&weight)?.write(place)?))?;
+        }
+        Ok((figures, began.elapsed()))
     };
     if !resumed {
-        ask(&state)?;
+        look(&state)?;
     }
-    // Probes are not what a step costs: their time is left out of it.
-    let (start, first, earlier, mut asking) = (Instant::now(), state.step(), state.seconds, Duration::ZERO);
-    while state.step() < training.steps {
-        let index = state.step();
-        let draw = Draw { seed: settings.seeds.order(seed), epoch: corpus.epoch(index, training.batch) };
-        let picks = corpus.order(draw.seed, index, training.batch);
-        let (pixels, captions) = corpus.batch::<D>(&picks, draw, &mut skipped, device)?;
-        let rate = training.schedule.rate_at(index + 1, training.steps);
-        let loss = objective.step(&mut state, (&pixels, &captions), rate)?;
+    // Batches are read in order, so that what was skipped is known in order; on a pool of their own, so that no step waits inside another's
+    // picture.
+    let readers = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
+    let readers = readers.map_err(|error| Failure::Machine(format!("threads that read batches: {error}")))?;
+    let (first, earlier) = (state.step(), state.seconds);
+    let mut order = Order::new(corpus.len(), training.batch, settings.seeds.order(seed));
+    let batches = (first..steps).map(|step| {
+        let (draw, picks) = order.at(step);
+        readers.install(|| corpus.read(&picks, draw, training.max_corrupt_samples, &frozen))
+    });
+    let (start, mut looking, mut before, mut waited) = (Instant::now(), Duration::ZERO, Instant::now(), Duration::ZERO);
+    ahead_by(training.prefetch, batches, |read| {
+        let (index, wait) = (state.step(), before.elapsed());
+        waited += wait;
+        let dropout = Dropout { rate: training.text_dropout, seed: settings.seeds.order(seed), step: index, first: 0 };
+        let dropout = (training.text_dropout > 0.0).then_some(dropout);
+        let batch = Batch { dropout, ..read.take::<D>(&mut skipped, device)? };
+        let rate = schedule.rate_at(index + 1, steps);
+        let loss = objective.step(&mut state, &batch, rate)?;
         if !loss.is_finite() {
             return Err(diverged(folder, &checkpoint, loss, index));
         }
-        log.add(&StepMetrics { step: index, loss, rate, temperature: objective.temperature(&state.parameters)? })?;
-        progress(state.step(), loss);
-        asking += ask(&state)?;
-        state.seconds = earlier + start.elapsed().saturating_sub(asking).as_secs_f64();
-        if state.step() % training.checkpoint_every == 0 || state.step() == training.steps {
+        let (temperature, wait_seconds) = (objective.temperature(&state.parameters)?, wait.as_secs_f64());
+        let (validation, looked) = look(&state)?;
+        looking += looked;
+        progress(state.step(), loss, &validation);
+        log.add(&StepMetrics { step: index, loss, rate, temperature, wait_seconds, validation })?;
+        state.seconds = earlier + start.elapsed().saturating_sub(looking).as_secs_f64();
+        if state.step() % training.checkpoint_every == 0 || state.step() == steps {
             log.flush()?;
             skipped.save()?;
             state.save(&checkpoint, &config)?;
+            kept.borrow().tidy()?;
         }
-    }
+        before = Instant::now();
+        Ok(())
+    })?;
     skipped.say();
     let pairs = (state.step() - first) as f64 * training.batch as f64;
-    let seconds = start.elapsed().saturating_sub(asking).as_secs_f64();
+    let seconds = start.elapsed().saturating_sub(looking).as_secs_f64();
     let images_per_second =
-        if pairs > 0.0 { pairs / seconds } else { (training.steps * training.batch as u64) as f64 / state.seconds };
-    Ok(Trained { parameters: state.parameters, images_per_second, seconds: state.seconds })
+        if pairs > 0.0 { pairs / seconds } else { (steps * training.batch as u64) as f64 / state.seconds };
+    let waiting = waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
+    Ok(Trained { parameters: state.judged()?, images_per_second, seconds: state.seconds, waiting })
 }
 
 /// What to do about a loss that is no number.

@@ -1,27 +1,26 @@
 //! A step through the batch in parts: the loss of the whole batch, activations of one part at a time ([`simseg_model::accumulate`]).
 
 use super::Objective;
+use super::batch::Batch;
 use super::state::State;
 use simseg_model::accumulate::accumulate;
-use simseg_model::{Side, Stage, TokenBatch};
-use simseg_tensor::{Differentiable, NoTap, Ops, Result};
+use simseg_model::{Side, Stage};
+use simseg_tensor::{Differentiable, Ops, Result};
 
-/// The loss of pixels `[b, 3, h, w]` and `b` captions in parts of equal size, and its gradients for the trained parameters, whose
+/// The loss of a batch in parts of equal size, and its gradients for the trained parameters, whose
 /// `values` are given.
 pub(super) fn gradients<D: Differentiable>(
     objective: &Objective<D>,
     state: &State<D>,
     values: &[D],
-    (pixels, captions): (&D, &TokenBatch),
+    batch: &Batch<D>,
 ) -> Result<(D, Vec<D>)> {
-    let size = captions.len() / objective.parts;
+    let size = batch.len() / objective.parts;
     let embed = |values: &[D], part: usize| -> Result<[D; 2]> {
         let parameters = state.with_trained(values)?;
         let network = objective.network.build(&parameters)?;
         let aligner = objective.aligner.build(Stage::Training, &parameters)?;
-        let (pixels, captions) = (pixels.slice(0, part * size, size)?, captions.slice(part * size, size)?);
-        let image = network.encode_image(&pixels, &mut NoTap)?; //          [b/parts, 1+n, e]
-        let text = network.encode_text(&captions, &mut NoTap)?; //          [b/parts, m, e]
+        let [image, text] = batch.encode(&*network, part * size..(part + 1) * size)?; // [b/parts, 1+n, e], [b/parts, m, e]
         Ok([aligner.pool(Side::Image, &image)?, aligner.pool(Side::Text, &text)?])
     };
     let loss = |values: &[D], images: &D, captions: &D| -> Result<D> {
@@ -36,10 +35,11 @@ pub(super) fn gradients<D: Differentiable>(
 mod tests {
     use crate::experiment::Settings;
     use crate::training::Objective;
+    use crate::training::batch::Batch;
     use crate::training::state::State;
     use simseg::{Recipe, Registry};
     use simseg_cpu::{CpuDevice, CpuTensor};
-    use simseg_model::TokenBatch;
+    use simseg_model::{Dropout, TokenBatch};
     use simseg_tensor::{Autodiff, Ops, Tensor, random};
 
     type D = Autodiff<CpuTensor<f64>>;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     /// The loss and all gradients, one behind the other.
-    fn differentiated(aligner: &str, freeze: &str, parts: usize) -> (f64, Vec<f64>) {
+    fn differentiated(aligner: &str, freeze: &str, parts: usize, rate: f64) -> (f64, Vec<f64>) {
         let registry = Registry::<D>::built_in();
         let settings = settings(aligner);
         let objective = Objective { parts, ..Objective::new(&settings, &registry).unwrap() };
@@ -83,7 +83,9 @@ mod tests {
             (0..8).map(|i| (0..2 + i % 4).map(|j| 1 + (3 * i + 5 * j) % 19).collect()).collect();
         let captions = TokenBatch::new(&sentences, 0, 0).unwrap();
         let values: Vec<D> = state.trained_only(state.parameters.values()).cloned().collect();
-        let (loss, gradients) = objective.gradients(&state, &values, (&pixels, &captions)).unwrap();
+        let dropout = (rate > 0.0).then_some(Dropout { rate, seed: 5, step: 11, first: 0 });
+        let batch = Batch { dropout, ..Batch::new(pixels, captions) };
+        let (loss, gradients) = objective.gradients(&state, &values, &batch).unwrap();
         let gradients = gradients.iter().flat_map(|gradient| gradient.to_vec::<f64>().unwrap()).collect();
         (loss.item().unwrap(), gradients)
     }
@@ -96,12 +98,12 @@ mod tests {
             "kind = \"holistic\"",
             "kind = \"attention-pool\"",
         ] {
-            for freeze in ["", "text_encoder"] {
-                let (loss, whole) = differentiated(aligner, freeze, 1);
+            for (freeze, rate) in [("", 0.0), ("text_encoder", 0.0), ("", 0.2)] {
+                let (loss, whole) = differentiated(aligner, freeze, 1, rate);
                 let norm = whole.iter().map(|g| g * g).sum::<f64>().sqrt();
                 assert!(norm > 1e-3, "{aligner}: the gradient is {norm}");
                 for parts in [2, 4] {
-                    let (other, split) = differentiated(aligner, freeze, parts);
+                    let (other, split) = differentiated(aligner, freeze, parts, rate);
                     assert_eq!(whole.len(), split.len());
                     let apart = whole.iter().zip(&split).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
                     assert!((loss - other).abs() <= 1e-12 * loss, "{aligner}, {parts} parts: {loss} and {other}");
@@ -109,5 +111,7 @@ mod tests {
                 }
             }
         }
+        let loss = |rate: f64| differentiated("kind = \"dense\"", "", 1, rate).0;
+        assert!((loss(0.0) - loss(0.2)).abs() > 1e-3, "something is dropped");
     }
 }

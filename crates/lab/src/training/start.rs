@@ -1,5 +1,6 @@
 //! Where training starts: drawn values, a model directory, or one for each tower; and which parameters stay there.
 
+use super::frozen::{self, towers};
 use crate::experiment::settings::{Init, Settings, Towers};
 use crate::failure::{Failure, Outcome};
 use simseg::directory::TOKENIZERS;
@@ -62,10 +63,22 @@ pub fn check<T: Tensor>(settings: &Settings, registry: &Registry<T>) -> Outcome 
         settings.model = simseg_model::with_vocabulary(&settings.model, tokenizer.vocabulary());
     }
     let (layout, network) = (layout(&settings, registry)?, settings.network(registry)?);
-    trained(&settings, &layout, &*network)?;
+    let trained = trained(&settings, &layout, &*network)?;
+    let begun = sources(&settings)?;
+    let drawn = |side: Side| !begun.iter().any(|source| source.side.is_none_or(|own| own == side));
+    if let Some((side, _)) = towers(&settings, &layout, &trained, &*network).into_iter().find(|(side, _)| drawn(*side))
+    {
+        let side = frozen::name(side);
+        let expected = format!("expected training.init for the {side} tower: frozen, it would stay what is drawn");
+        return Err(Failure::input("training.freeze", expected));
+    }
+    if settings.training.frozen_features.is_some() && towers(&settings, &layout, &trained, &*network).is_empty() {
+        let expected = "expected a frozen tower, such as training.freeze = [\"text_encoder\"]; there is none";
+        return Err(Failure::input("training.frozen_features", expected));
+    }
     // Without a tokenizer the captions decide how many words the text encoder has: only the image tower can be held against it.
     let known = |source: &Source| tokenizer.is_some() || source.side == Some(Side::Image);
-    sources(&settings)?.iter().filter(|source| known(source)).try_for_each(|source| source.check(&layout, &*network))
+    begun.iter().filter(|source| known(source)).try_for_each(|source| source.check(&layout, &*network))
 }
 
 /// The model directories that training starts from.

@@ -3,6 +3,7 @@
 //! Killed at any moment, a run goes on from its last checkpoint with the same bits: data order and starting values are
 //! functions of the seed, and everything else is in this file.
 
+use crate::experiment::Training;
 use crate::failure::{Failure, Outcome};
 use simseg_data::checkpoint::{self, Weights};
 use simseg_model::{AdamW, AdamWConfig, Parameters};
@@ -17,6 +18,8 @@ pub struct State<T> {
     pub trained: Vec<bool>,
     /// The optimiser with the number of steps taken.
     pub optimiser: AdamW<T>,
+    /// Running means of the trained parameters and the share that they keep at most at each step, if there are to be any.
+    pub averages: Option<(f64, Vec<T>)>,
     /// Seconds spent training so far.
     pub seconds: f64,
 }
@@ -35,10 +38,44 @@ impl<T: Tensor> State<T> {
     /// # Errors
     /// If the backend fails.
     pub fn new(parameters: Parameters<T>, trained: Vec<bool>, config: AdamWConfig) -> Outcome<Self> {
-        let mut state = Self { optimiser: AdamW::new(config, &[])?, parameters, trained, seconds: 0.0 };
+        let mut state = Self { optimiser: AdamW::new(config, &[])?, parameters, trained, averages: None, seconds: 0.0 };
         let values: Vec<T> = state.trained_only(state.parameters.values()).cloned().collect();
         state.optimiser = AdamW::new(config, &values)?;
         Ok(state)
+    }
+
+    /// The same with running means of the weights, which begin as the starting values.
+    #[must_use]
+    pub fn averaged_by(mut self, decay: Option<f64>) -> Self {
+        let values = || self.trained_only(self.parameters.values()).cloned().collect();
+        self.averages = decay.map(|decay| (decay, values()));
+        self
+    }
+
+    /// Moves the running means towards the parameters after a step: `w̄ ← d·w̄ + (1−d)·w`, where `d = min(decay, (1+t)/(10+t))` after `t`
+    /// steps, so that a short training is not an average of its start (as in TensorFlow's `ExponentialMovingAverage`).
+    ///
+    /// # Errors
+    /// If the backend fails.
+    pub fn average(&mut self) -> simseg_tensor::Result<()> {
+        let Some((decay, means)) = self.averages.take() else { return Ok(()) };
+        let t = self.step() as f64;
+        let d = decay.min((1.0 + t) / (10.0 + t));
+        let values = self.trained_only(self.parameters.values()).zip(&means);
+        let means = values.map(|(value, mean)| mean.scale(d)?.add(&value.scale(1.0 - d)?));
+        self.averages = Some((decay, means.collect::<simseg_tensor::Result<Vec<T>>>()?));
+        Ok(())
+    }
+
+    /// The parameters that are judged and kept: the running means, if there are any.
+    ///
+    /// # Errors
+    /// If the backend fails.
+    pub fn judged(&self) -> simseg_tensor::Result<Parameters<T>> {
+        match &self.averages {
+            Some((_, means)) => self.with_trained(means),
+            None => self.parameters.with(self.parameters.values().to_vec()),
+        }
     }
 
     /// Steps taken.
@@ -77,6 +114,9 @@ impl<T: Tensor> State<T> {
                 tensors.push(named(format!("{prefix}{name}"), mean)?);
             }
         }
+        for (name, mean) in self.trained_only(&names).zip(self.averages.iter().flat_map(|(_, means)| means)) {
+            tensors.push(named(format!("e/{name}"), mean)?);
+        }
         let metadata = [
             ("step", self.step().to_string()),
             ("seconds", self.seconds.to_string()),
@@ -94,9 +134,10 @@ impl<T: Tensor> State<T> {
         settings: &str,
         layout: &Parameters<Parameter>,
         trained: Vec<bool>,
-        config: AdamWConfig,
+        training: &Training,
         device: &T::Device,
     ) -> Outcome<Self> {
+        let config = training.adamw;
         let weights = Weights::open(path)?;
         let text = |key: &str| weights.metadata.get(key).map(String::as_str).unwrap_or_default();
         if text("settings") != settings {
@@ -115,6 +156,7 @@ impl<T: Tensor> State<T> {
             kept.map(|(one, _)| read(prefix, one)).collect::<Outcome<Vec<T>>>()
         };
         let optimiser = AdamW { config, step: number("step")? as u64, m: means("m/")?, v: means("v/")? };
-        Ok(Self { parameters: layout.with(parameters)?, trained, optimiser, seconds: number("seconds")? })
+        let averages = training.ema.map(|decay| Ok::<_, Failure>((decay, means("e/")?))).transpose()?;
+        Ok(Self { parameters: layout.with(parameters)?, trained, optimiser, averages, seconds: number("seconds")? })
     }
 }

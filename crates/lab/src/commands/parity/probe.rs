@@ -3,6 +3,7 @@
 use super::Options;
 use crate::experiment::{Experiment, Settings};
 use crate::failure::{Failure, Outcome};
+use crate::training::batch::Batch;
 use crate::training::state::State;
 use crate::training::{Objective, vocabulary};
 use rayon::prelude::*;
@@ -136,7 +137,7 @@ impl<'a, E: Extension> Probe<'a, E> {
         let objective = self.objective::<D>()?;
         let step = |step| {
             let (pixels, captions) = self.batch::<D>(step, device)?;
-            objective.step(&mut state, (&pixels, &captions), training.schedule.rate_at(step + 1, STEPS))
+            objective.step(&mut state, &Batch::new(pixels, captions), training.schedule.rate_at(step + 1, STEPS))
         };
         (0..self.steps).map(step).collect()
     }
