@@ -1,5 +1,22 @@
 //! DenseCRF: every pixel is pulled towards the labels of all others, the more the closer they are in position and colour.
 //!
+//! **Energy.** A labelling `x` costs what each pixel says about its own label and, for each pair of pixels that differ, how alike they are
+//! (the Potts term); marginals `Q` of `exp(−E)` are found by passing messages:
+//!
+//! ```text
+//! E(x) = Σ_i U_i(x_i) + Σ_{i<j} [x_i ≠ x_j] · k(i, j)
+//! k(i, j) = w_g·exp(−|p_i − p_j|²/2σ_g²) + w_b·exp(−|p_i − p_j|²/2σ_b² − |c_i − c_j|²/2σ_c²)
+//! ```
+//!
+//! with `p` a pixel's place and `c` its colour. A sum over all pairs takes the square of the pixels; the lattice makes it linear:
+//!
+//! ```text
+//! bin             blur along each axis        read back
+//! ·  x   ·        ½ 1 ½                       each pixel takes from the corners
+//!   ╲│╱      →    each corner hears      →    that it gave to, in the same shares
+//! corners near x  its neighbours
+//! ```
+//!
 //! Source: Krähenbühl & Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011,
 //! algorithm 1, with the constants and the symmetric normalisation of pydensecrf.
 //!
