@@ -13,7 +13,7 @@ use simseg_model::vit::VitConfig;
 use simseg_model::{AdamW, AdamWConfig, ModelConfig, Parameters, Stage, TokenBatch, nce};
 use simseg_registry::Choice;
 use simseg_segment::metrics::pointing::points_at;
-use simseg_tensor::{Autodiff, Differentiable, NoTap, Ops, Tensor};
+use simseg_tensor::{Autodiff, Differentiable, NoTap, Tensor};
 use std::sync::Arc;
 
 type Plain = CpuTensor<f32>;

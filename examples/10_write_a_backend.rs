@@ -8,7 +8,7 @@
 
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::pool::loda::top_k_mean;
-use simseg_tensor::{Autodiff, Differentiable, Ops, Result, Tensor};
+use simseg_tensor::{Autodiff, Differentiable, Ops, Result};
 use simseg_testkit::tolerance::DIFFERENCES;
 use simseg_testkit::{Case, Misled, Mistake, NaiveTensor, gradient_cases, plant};
 

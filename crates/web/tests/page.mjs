@@ -56,7 +56,8 @@ const tests = {
     const wasm = (await WebAssembly.instantiate(readFileSync(join(out, 'simseg.wasm')), {})).instance.exports;
     const ask = (request) => {
       const bytes = new TextEncoder().encode(JSON.stringify(request));
-      new Uint8Array(wasm.memory.buffer, wasm.room(bytes.length), bytes.length).set(bytes);
+      const at = wasm.room(bytes.length); // first: memory may grow, and its buffer is another then
+      new Uint8Array(wasm.memory.buffer, at, bytes.length).set(bytes);
       const length = wasm.answer();
       return JSON.parse(new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, wasm.said(), length)));
     };

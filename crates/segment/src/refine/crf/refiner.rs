@@ -114,18 +114,18 @@ fn tell(shown: &mut Result<()>, watch: Watch<'_>, (t, map): (usize, usize), q: &
 /// One CRF per class, the class against the rest.
 fn class_or_rest(lattices: &Lattices, maps: &[Vec<f32>], watch: Option<Watch<'_>>) -> Result<Vec<Vec<u8>>> {
     let maps: Vec<&[f32]> = maps.iter().map(Vec::as_slice).collect();
-    let Some(watch) = watch else { return Ok(lattices.infer(&maps)?.iter().map(above_half).collect()) };
+    let Some(watch) = watch else { return Ok(lattices.infer(&maps)?.iter().map(|q| above_half(q)).collect()) };
     for (map, values) in maps.iter().enumerate() {
         watch("crf/unary", map, &values.iter().map(|&p| logit(p)).collect::<Vec<f32>>())?;
     }
     let mut shown = Ok(());
     let marginals = lattices.infer_watched(&maps, &mut |t, map, q| tell(&mut shown, watch, (t, map), q))?;
     shown?;
-    Ok(marginals.iter().map(above_half).collect())
+    Ok(marginals.iter().map(|q| above_half(q)).collect())
 }
 
 /// 1 where the class is likelier than the rest.
-fn above_half(q: &Vec<f32>) -> Vec<u8> {
+fn above_half(q: &[f32]) -> Vec<u8> {
     q.iter().map(|&q| u8::from(q > 0.5)).collect()
 }
 
