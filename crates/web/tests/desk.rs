@@ -13,7 +13,9 @@ fn asked(desk: &mut Desk, request: Value) -> Value {
 /// A desk with one trained model.
 fn desk(aligner: Aligner, steps: u64) -> Desk {
     let mut training = Training::new(TrainingRequest { aligner, steps, ..TrainingRequest::default() }).unwrap();
-    (0..steps).for_each(|_| drop(training.step().unwrap()));
+    for _ in 0..steps {
+        training.step().unwrap();
+    }
     let (weights, mut desk) = (small::rounded(&training.weights().unwrap()), Desk::default());
     let loaded = asked(&mut desk, json!({ "what": "load", "aligner": aligner, "weights": encoded(&weights) }));
     assert_eq!(loaded, json!({}));
