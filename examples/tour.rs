@@ -12,6 +12,14 @@ mod loda;
 mod nce;
 #[path = "06_segment.rs"]
 mod segment;
+#[path = "07_train_three.rs"]
+mod train_three;
+#[path = "08_crf.rs"]
+mod crf;
+#[path = "09_word_swap.rs"]
+mod word_swap;
+#[path = "10_write_a_backend.rs"]
+mod write_a_backend;
 
 #[test]
 fn tensors_contract_broadcast_and_select() {
@@ -41,4 +49,24 @@ fn the_loss_falls_when_pairs_come_together() {
 #[test]
 fn words_become_masks() {
     segment::main().unwrap();
+}
+
+#[test]
+fn loda_points_at_objects_where_dense_does_not() {
+    train_three::main().unwrap();
+}
+
+#[test]
+fn a_crf_moves_a_mask_onto_an_edge() {
+    crf::main().unwrap();
+}
+
+#[test]
+fn a_swapped_word_costs_a_score_that_comes_from_the_object() {
+    word_swap::main().unwrap();
+}
+
+#[test]
+fn another_backend_gives_the_same_numbers_and_a_wrong_one_is_found_out() {
+    write_a_backend::main().unwrap();
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 mod jpeg;
 mod labels;
 
-pub use labels::{Depth, IGNORED, LabelFormat, Labels, colour};
+pub use labels::{Depth, IGNORED, LabelFormat, Labels, colour, indexed_png};
 
 /// An RGB image in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

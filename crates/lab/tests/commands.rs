@@ -263,7 +263,66 @@ fn an_explanation_is_one_page_that_needs_nothing_else() {
     {
         assert!(html.contains(needle), "{needle}");
     }
+    assert!(html.contains("top-k") && html.contains("Patches sum to"), "LoDA's formula, and its ledger");
     assert!(!html.contains("http://") && !html.contains("https://") && !html.contains("<script"));
+}
+
+#[test]
+fn an_explanation_compares_two_models_knows_the_truth_and_is_written_as_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), "1");
+    let (model, classes, image) = (model(), world.join("classes.txt"), world.join("images/000000.png"));
+    // The same weights, pooled by [CLS]: a model whose scores can't be split.
+    let other = folder.path().join("holistic");
+    std::fs::create_dir(&other).unwrap();
+    for name in ["model.safetensors", "vocab.txt"] {
+        std::fs::copy(model.join(name), other.join(name)).unwrap();
+    }
+    let mut config = json(&model.join("config.json"));
+    config["aligner"] = serde_json::json!({ "kind": "holistic" });
+    std::fs::write(other.join("config.json"), config.to_string()).unwrap();
+    let (page, numbers, truth) =
+        (folder.path().join("page.html"), folder.path().join("told.json"), world.join("labels/000000.png"));
+    let common = ["explain", "--model", text(&model), "--classes", text(&classes), text(&image), "--out", text(&page)];
+    let more = ["--against", text(&other), "--json", text(&numbers), "--truth", text(&truth)];
+    ok(&[&common[..], &more].concat());
+    let html = std::fs::read_to_string(&page).unwrap();
+    let (first, second) = html.split_once(&format!("aria-label=\"{}\"", text(&other))).unwrap();
+    assert!(first.contains("top-k") && first.contains("Patches sum to") && first.contains("mIoU of this label map"));
+    assert!(second.contains("can&#39;t be split") && !second.contains("top-k") && !second.contains("Patches sum to"));
+    assert!(html.matches("<h2").count() == 2 && html.contains("prefers-color-scheme: dark"));
+    let told = std::fs::read_to_string(&numbers).unwrap();
+    let told: Vec<serde_json::Value> = serde_json::from_str(&told).unwrap();
+    for (sum, score) in told[0]["ledger"]["sums"].as_array().unwrap().iter().zip(told[0]["scores"].as_array().unwrap())
+    {
+        assert!((sum.as_f64().unwrap() - score.as_f64().unwrap()).abs() < 1e-5);
+    }
+    assert_eq!(told[1]["ledger"]["kind"], "whole");
+    assert!(told[0]["truth"]["miou"].as_f64().unwrap() > 0.0);
+
+    let small = folder.path().join("small.png");
+    simseg_data::picture::Labels::new(2, 1, vec![0, 1]).save(&small).unwrap();
+    let line = refused(&[&common[..], &["--truth", text(&small)]].concat());
+    assert!(line.contains("small.png: 2×1; expected 64×64"), "{line}");
+}
+
+#[test]
+fn the_page_of_a_photograph_is_smaller_than_a_megabyte() {
+    let folder = tempfile::tempdir().unwrap();
+    // Noise over gradients: as hard to pack as a photograph, and far larger than what goes into a page as it is.
+    let (width, height) = (1200, 800);
+    let value = |i: usize| ((i / 3 % width / 6 + i * 2_654_435_761 % 23) % 256) as u8;
+    let rgb = (0..3 * width * height).map(value).collect();
+    let image = folder.path().join("photo.png");
+    simseg_data::Picture { width, height, rgb }.save(&image).unwrap();
+    assert!(std::fs::metadata(&image).unwrap().len() > 1_000_000);
+    let (model, page) = (model(), folder.path().join("page.html"));
+    let classes = folder.path().join("classes.txt");
+    std::fs::write(&classes, "background\nfish\ncar\nstar\ncup\nsheep\n").unwrap();
+    let common = ["explain", "--model", text(&model), "--classes", text(&classes), text(&image), "--out", text(&page)];
+    ok(&[&common[..], &["--recipe", "official-code"]].concat());
+    let size = std::fs::metadata(&page).unwrap().len();
+    assert!(size < 1_000_000, "{size} bytes");
 }
 
 #[test]

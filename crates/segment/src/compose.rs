@@ -80,6 +80,50 @@ fn compose_above(floor: f32, masks: &[ClassMask], pixels: usize, how: Compose, u
     labels
 }
 
+/// Why a pixel has its label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Nobody claims it: background, or no label.
+    Unclaimed,
+    /// Nobody claims it; it went to the selected class with the highest map value here, or to the class with the highest score.
+    GivenToBest,
+    /// One class claims it.
+    OnlyClaim,
+    /// Of those that claim it the winner has the highest score for the whole image.
+    HigherScore,
+    /// Of those that claim it the winner has the highest map value at this pixel.
+    HigherMap,
+    /// It is claimed, but by classes whose scores are not positive: they cover nothing.
+    ScoreNotPositive,
+}
+
+/// The classes that claim pixel `p`, in the order of `masks`.
+pub fn claims(masks: &[ClassMask], p: usize) -> impl Iterator<Item = &ClassMask> {
+    masks.iter().filter(move |mask| mask.mask.get(p).is_some_and(|&bit| bit != 0))
+}
+
+/// Why pixel `p` has the label that [`compose()`] and [`give_to_best`] gave it.
+///
+/// ```
+/// use simseg_segment::compose::{ClassMask, Compose, Why, why};
+/// let mask = |class, score, bits: [u8; 2]| ClassMask { class, score, map: vec![0.5; 2], mask: bits.to_vec() };
+/// let masks = [mask(1, 0.9, [1, 0]), mask(2, 0.5, [1, 1])];
+/// assert_eq!(why(&masks, 0, Compose::Covering, 1, 0), Why::HigherScore);
+/// assert_eq!(why(&masks, 1, Compose::Covering, 2, 0), Why::OnlyClaim);
+/// ```
+pub fn why(masks: &[ClassMask], p: usize, how: Compose, label: u16, unclaimed: u16) -> Why {
+    let winner_claims = claims(masks, p).any(|mask| mask.class == usize::from(label));
+    match (claims(masks, p).count(), label == unclaimed) {
+        (0, true) => Why::Unclaimed,
+        (_, true) => Why::ScoreNotPositive,
+        (_, false) if !winner_claims => Why::GivenToBest,
+        (..=1, false) => Why::OnlyClaim,
+        (_, false) if how == Compose::Covering => Why::HigherScore,
+        (_, false) => Why::HigherMap,
+    }
+}
+
 /// Gives every pixel labelled `unclaimed` to a class ([`Unclaimed::BestClass`]); `highest` is the class with the highest score.
 pub fn give_to_best(labels: &mut [u16], masks: &[ClassMask], unclaimed: u16, highest: usize) {
     for (p, label) in labels.iter_mut().enumerate().filter(|(_, label)| **label == unclaimed) {

@@ -77,6 +77,21 @@ impl<T: Tensor> Model<T> {
         Ok(self.aligner().pool(Side::Text, &self.prompt_tokens(sentences)?)?)
     }
 
+    /// Token ids of sentences, each at its own length, cut as the recipe and the model have it.
+    ///
+    /// # Errors
+    /// If the tokenizer fails on one.
+    pub fn prompt_ids(&self, sentences: &[String]) -> simseg_tensor::Result<Vec<Vec<u32>>> {
+        let encode = |sentence: &String| self.tokenizer().encode(sentence, self.most_tokens());
+        let ids = sentences.iter().map(encode).collect::<std::result::Result<_, _>>();
+        ids.map_err(|error| simseg_tensor::Error::setting("prompts", error.to_string()))
+    }
+
+    /// Tokens of a prompt, at most.
+    fn most_tokens(&self) -> usize {
+        self.recipe().prompts.max_tokens.min(self.network_config().positions())
+    }
+
     /// Projected tokens `[p, m, e]` of sentences, with their lengths.
     ///
     /// # Errors
@@ -84,13 +99,8 @@ impl<T: Tensor> Model<T> {
     pub fn prompt_tokens(&self, sentences: &[String]) -> simseg_tensor::Result<Tokens<T>> {
         use simseg_model::pool::Padding;
         let prompts = &self.recipe().prompts;
-        let most = prompts.max_tokens.min(self.network_config().positions());
-        let encode = |sentence: &String| self.tokenizer().encode(sentence, most);
-        let ids: Vec<Vec<u32>> = sentences
-            .iter()
-            .map(encode)
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|error| simseg_tensor::Error::setting("prompts", error.to_string()))?;
+        let most = self.most_tokens();
+        let ids = self.prompt_ids(sentences)?;
         // True lengths: padding is hidden from attention and pooling, so it would only cost time …
         let padded = match prompts.padding {
             Padding::Compete => most, // … except where it takes part.

@@ -69,6 +69,23 @@ impl LabelFormat {
     }
 }
 
+/// The bytes of an indexed PNG: one colour number per pixel, `[height, width]`, and at most 256 colours. A picture of few colours is a
+/// fraction of the size that it has with three bytes a pixel.
+///
+/// ```
+/// let png = simseg_data::picture::indexed_png(2, 1, &[0, 1], &[[0, 0, 0], [255, 255, 255]]);
+/// assert_eq!(simseg_data::Picture::from_bytes(&png, Default::default())?.rgb, [0, 0, 0, 255, 255, 255]);
+/// # Ok::<(), simseg_data::Error>(())
+/// ```
+pub fn indexed_png(width: usize, height: usize, colours: &[u8], palette: &[[u8; 3]]) -> Vec<u8> {
+    super::encode([width, height], colours, |encoder| {
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_palette(palette.concat());
+        encoder.set_compression(png::Compression::High);
+    })
+}
+
 impl Labels {
     /// A map of at most 255 classes, the background among them.
     pub fn new(width: usize, height: usize, values: Vec<u16>) -> Self {

@@ -11,12 +11,13 @@
 pub mod objects;
 pub mod contexts;
 pub mod captions;
+mod brush;
 #[cfg(feature = "fs")]
 pub mod export;
 
 use crate::pairs::NamedWords;
 use crate::{Error, Picture, Result};
-use objects::Colour;
+use brush::Brush;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use simseg_tensor::random::{self, ChaCha8Rng};
@@ -89,7 +90,7 @@ impl SceneConfig {
 }
 
 /// An object in a scene.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Placed {
     /// Class, from 1; 0 is background.
     pub class: u8,
@@ -128,7 +129,7 @@ impl Scene {
 }
 
 /// What a scene shows and says, before it is drawn.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Composition {
     /// One or two objects.
     pub objects: Vec<Placed>,
@@ -146,9 +147,6 @@ pub struct World {
     /// What the names of its random streams begin with.
     streams: String,
 }
-
-/// Points per pixel side at which objects are sampled.
-const SAMPLES: usize = 3;
 
 impl World {
     /// The world of a seed.
@@ -195,6 +193,18 @@ impl World {
     /// Scene `index`.
     pub fn scene(&self, index: u64) -> Scene {
         self.draw(self.composition(index), &mut self.stream("paint", index))
+    }
+
+    /// A composition of one's own, painted with the random streams of scene `index`: its texture, light and tints. Nothing if it names an
+    /// object or a context that there is not.
+    pub fn paint(&self, composition: Composition, index: u64) -> Option<Scene> {
+        let known = |object: &Placed| (1..=objects::NAMES.len()).contains(&usize::from(object.class));
+        let numbers = |object: &Placed| {
+            [object.centre[0], object.centre[1], object.half, object.turn].iter().all(|number| number.is_finite())
+        };
+        let drawable = |object: &Placed| known(object) && numbers(object) && object.half > 0.0;
+        let all = composition.objects.iter().all(drawable) && composition.context < contexts::NAMES.len();
+        all.then(|| self.draw(composition, &mut self.stream("paint", index)))
     }
 
     /// What scene `index` shows and says, without drawing it.
@@ -276,47 +286,6 @@ impl World {
     }
 }
 
-/// Paints one object.
-struct Brush {
-    object: Placed,
-    tint: Colour,
-    /// Side of the image in pixels.
-    size: f64,
-    /// Sine and cosine of the object's rotation.
-    turn: (f64, f64),
-    /// Farthest from its centre, in shares of the image's side, that the object's square and a pixel reach.
-    reach: f64,
-}
-
-impl Brush {
-    fn new(object: &Placed, tint: Colour, size: usize) -> Self {
-        let reach = object.half * 1.45 + 1.0 / size as f64;
-        Self { object: *object, tint, size: size as f64, turn: object.turn.sin_cos(), reach }
-    }
-
-    /// The object's mean colour within a pixel, and the share of the pixel that it covers; `None` beside it.
-    fn sample(&self, [x, y]: [usize; 2]) -> Option<(Colour, f64)> {
-        let Self { object, size, turn: (sin, cos), .. } = *self;
-        let centre = [(x as f64 + 0.5) / size, (y as f64 + 0.5) / size];
-        if (0..2).any(|axis| (centre[axis] - object.centre[axis]).abs() > self.reach) {
-            return None;
-        }
-        let (mut sum, mut hits) = ([0.0; 3], 0usize);
-        for i in 0..SAMPLES * SAMPLES {
-            let offset = |i: usize| (i as f64 + 0.5) / SAMPLES as f64;
-            let px = (x as f64 + offset(i % SAMPLES)) / size - object.centre[0];
-            let py = (y as f64 + offset(i / SAMPLES)) / size - object.centre[1];
-            let (u, v) = ((px * cos + py * sin) / object.half, (py * cos - px * sin) / object.half);
-            let u = if object.mirrored { -u } else { u };
-            if let Some(colour) = objects::paint(usize::from(object.class) - 1, [u, v], self.tint) {
-                hits += 1;
-                sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += value);
-            }
-        }
-        (hits > 0).then(|| (sum.map(|value| value / hits as f64), hits as f64 / (SAMPLES * SAMPLES) as f64))
-    }
-}
-
 /// A whole number below `n`.
 fn pick(rng: &mut ChaCha8Rng, n: usize) -> usize {
     (random::uniform(rng) * n as f64) as usize
@@ -339,6 +308,20 @@ mod tests {
             assert_eq!(pool.install(|| world.scenes(38..44))[3], alone);
         }
         assert_ne!(world.scene(42), alone);
+    }
+
+    #[test]
+    fn a_composition_painted_again_is_the_scene_and_unknown_objects_are_refused() {
+        let world = world(0.8);
+        let own = world.composition(3);
+        assert_eq!(world.paint(own.clone(), 3), Some(world.scene(3)));
+        let object = own.objects[0];
+        for wrong in
+            [Placed { class: 0, ..object }, Placed { class: 11, ..object }, Placed { half: f64::NAN, ..object }]
+        {
+            assert_eq!(world.paint(Composition { objects: vec![wrong], ..own.clone() }, 3), None);
+        }
+        assert_eq!(world.paint(Composition { context: 8, ..own }, 3), None);
     }
 
     #[test]

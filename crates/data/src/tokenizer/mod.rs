@@ -5,20 +5,32 @@
 //! cannot be cut is `[UNK]`. A sentence stands between `[CLS]` and `[SEP]`. Source: Devlin et al. 2019 and the `BertTokenizer`
 //! of Hugging Face transformers, which `tests/tokenizer.rs` compares with.
 
+#[cfg(feature = "tokenizers")]
 mod clip;
+#[cfg(feature = "tokenizers")]
 mod json;
+#[cfg(any(test, not(feature = "tokenizers")))]
+mod plain;
 
 #[cfg(feature = "fs")]
 use crate::atomic;
 use crate::{Error, Result};
+#[cfg(feature = "tokenizers")]
 use ahash::AHashMap;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::path::Path;
-use tokenizers::AddedToken;
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::processors::template::TemplateProcessing;
+#[cfg(feature = "tokenizers")]
+use tokenizers::{
+    AddedToken, models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
+    processors::template::TemplateProcessing,
+};
+
+/// What cuts words: Hugging Face's library, or the little that a page needs.
+#[cfg(feature = "tokenizers")]
+type Engine = tokenizers::Tokenizer;
+#[cfg(not(feature = "tokenizers"))]
+type Engine = plain::WordPiece;
 
 /// Largest vocabulary file that is read.
 #[cfg(feature = "fs")]
@@ -29,7 +41,7 @@ const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// A tokenizer with the ids that models need.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Engine,
     pad: u32,
     /// The line of each word, for `vocab.txt`; empty if it is saved as `tokenizer.json`.
     #[cfg_attr(not(feature = "fs"), allow(dead_code, reason = "only written to files"))]
@@ -74,6 +86,7 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What a byte-pair tokenizer has learned.
+#[cfg(feature = "tokenizers")]
 struct Bpe {
     vocabulary: AHashMap<String, u32>,
     merges: Vec<(String, String)>,
@@ -89,9 +102,9 @@ impl Tokenizer {
     }
 
     fn of_vocabulary(words: Vec<String>, casing: Casing) -> std::result::Result<Self, String> {
-        let mut vocabulary = AHashMap::with_capacity(words.len());
+        let mut vocabulary = HashMap::with_capacity(words.len());
         for (id, word) in words.iter().enumerate() {
-            if vocabulary.insert(word.clone(), id as u32).is_some() {
+            if vocabulary.insert(word.as_str(), id as u32).is_some() {
                 return Err(format!("line {}: `{word}` occurs twice", id + 1));
             }
         }
@@ -102,6 +115,25 @@ impl Tokenizer {
                 .ok_or_else(|| format!("no `{token}`: expected a BERT vocabulary, one token a line"))
         };
         let (pad, _, cls, sep) = (special("[PAD]")?, special("[UNK]")?, special("[CLS]")?, special("[SEP]")?);
+        let inner = Self::engine(&words, [cls, sep], casing)?;
+        // A `vocab.txt` alone means the usual casing; any other is saved as `tokenizer.json`.
+        Ok(Self { inner, pad, words: if casing == Casing::UNCASED { words } else { vec![] } })
+    }
+
+    #[cfg(not(feature = "tokenizers"))]
+    fn engine(words: &[String], _: [u32; 2], casing: Casing) -> std::result::Result<Engine, String> {
+        let lower_case = casing == Casing::UNCASED;
+        let engine = lower_case.then(|| plain::WordPiece::new(words.to_vec())).flatten();
+        engine.ok_or_else(|| {
+            "this build reads vocabularies in lower case alone: it lacks the feature `tokenizers`".into()
+        })
+    }
+
+    /// The library's tokenizer of words that hold every special token that counts.
+    #[cfg(feature = "tokenizers")]
+    fn engine(words: &[String], [cls, sep]: [u32; 2], casing: Casing) -> std::result::Result<Engine, String> {
+        let vocabulary: AHashMap<String, u32> =
+            words.iter().enumerate().map(|(id, word)| (word.clone(), id as u32)).collect();
         let known = SPECIAL.into_iter().filter(|token| vocabulary.contains_key(*token));
         let known: Vec<AddedToken> = known.map(|token| AddedToken::from(token, true)).collect();
         let say = |error: tokenizers::Error| error.to_string();
@@ -119,8 +151,7 @@ impl Tokenizer {
         inner.with_post_processor(Some(template));
         // A special token in a text is itself, not three pieces; as all of them are in the vocabulary, no id is new.
         inner.add_special_tokens(known).map_err(say)?;
-        // A `vocab.txt` alone means the usual casing; any other is saved as `tokenizer.json`.
-        Ok(Self { inner, pad, words: if casing == Casing::UNCASED { words } else { vec![] } })
+        Ok(inner)
     }
 
     /// An uncased WordPiece tokenizer of whole words, which follow the special tokens.
@@ -223,9 +254,11 @@ impl Tokenizer {
 
     fn of_text(text: &str, casing: Casing) -> std::result::Result<Self, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        #[cfg(feature = "tokenizers")]
         if text.trim_start().starts_with('{') {
             return json::parse(text);
         }
+        #[cfg(feature = "tokenizers")]
         if text.starts_with("#version") || text.starts_with("\"bpe_simple_vocab") {
             let merges = clip::merges(text)?;
             return clip::build(Bpe { vocabulary: clip::vocabulary(&merges), merges });
@@ -267,23 +300,39 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The token of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// Token ids of a sentence, special tokens included; a long one is cut to `most` ids so that its last special token
     /// stays (`most` = 0: never cut).
     ///
     /// # Errors
     /// If the tokenizer fails on the text.
     pub fn encode(&self, sentence: &str, most: usize) -> Result<Vec<u32>> {
-        let failed = |error: tokenizers::Error| Error::setting(format!("`{sentence}`"), error.to_string());
-        let encoding = json::caught(|| self.inner.encode(sentence, true))
-            .ok_or_else(|| Error::setting(format!("`{sentence}`"), "the tokenizer's own rules contradict each other"))?
-            .map_err(failed)?;
-        let mut ids = encoding.get_ids().to_vec();
+        let mut ids = self.whole(sentence)?;
         if ids.len() > most && most > 0 {
             let last = ids[ids.len() - 1];
             ids.truncate(most);
             ids[most - 1] = last;
         }
         Ok(ids)
+    }
+
+    #[cfg(not(feature = "tokenizers"))]
+    fn whole(&self, sentence: &str) -> Result<Vec<u32>> {
+        Ok(self.inner.encode(sentence))
+    }
+
+    /// All token ids of a sentence.
+    #[cfg(feature = "tokenizers")]
+    fn whole(&self, sentence: &str) -> Result<Vec<u32>> {
+        let failed = |error: tokenizers::Error| Error::setting(format!("`{sentence}`"), error.to_string());
+        let encoding = json::caught(|| self.inner.encode(sentence, true))
+            .ok_or_else(|| Error::setting(format!("`{sentence}`"), "the tokenizer's own rules contradict each other"))?
+            .map_err(failed)?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// [`encode`](Self::encode) of many sentences, in parallel; each at its own length.

@@ -1,7 +1,14 @@
 //! Symmetric InfoNCE (van den Oord et al. 2018; paper eq. 5) with a temperature, learned unless it is fixed.
 //!
-//! `L = ½·(CE(S/τ) + CE(Sᵀ/τ))`, where `S [b, b]` holds cosine similarities, the right caption of image `i` is `i`, and
-//! `CE = (1−ε)·nll + ε·mean(−log p)` with label smoothing ε. `τ` is a divisor, clamped to `[0.001, 0.5]` (released code).
+//! ```text
+//!           1      ⎛        exp(s_ii/τ)               exp(s_ii/τ)    ⎞
+//! L  =  −  ───  Σ  ⎜ log ──────────────────  +  log ──────────────── ⎟        s_ij = cosine of image i and caption j,  S: [b, b]
+//!          2·b  i  ⎝      Σ_j exp(s_ij/τ)            Σ_j exp(s_ji/τ) ⎠
+//! ```
+//!
+//! Each image has to find its caption among the `b` of the batch (a row of `S`), each caption its image (a column). A model that finds all
+//! alike guesses: `L = log b`. In code `L = ½·(CE(S/τ) + CE(Sᵀ/τ))` with `CE = (1−ε)·nll + ε·mean(−log p)` and label smoothing ε. `τ` is a
+//! divisor, clamped to `[0.001, 0.5]` (released code).
 //!
 //! The clamp passes gradients on its bounds but none beyond them: a step that carried the parameter past a bound would
 //! leave it there for good. So a training loop calls [`bounded`] after every step, as the released code clamps its

@@ -1,4 +1,4 @@
-//! Dense alignment: every patch and every word counts alike. `z[b] = 1/n_b · Σ_{j<n_b} x[b, j]`, then `z / ‖z‖`.
+//! Dense alignment: every patch and every word counts alike. `z[b] = 1/n_b · Σ_{j<n_b} x[b, j]`, then `z / (‖z‖ + 1e-8)`.
 //!
 //! The paper's negative example (§3.2): a mean over everything can be matched through whatever most tokens share. Where captions
 //! name the context, that is the context, which covers most patches; but context words are not needed for it: where captions

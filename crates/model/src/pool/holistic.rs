@@ -1,4 +1,4 @@
-//! Holistic alignment: the \[CLS\] token stands for all, as in CLIP. `z[b] = x[b, 0] / ‖x[b, 0]‖`.
+//! Holistic alignment: the \[CLS\] token stands for all, as in CLIP. `z[b] = x[b, 0] / (‖x[b, 0]‖ + 1e-8)`.
 
 use super::{Aligner, AlignerConfig, Side, Stage};
 use crate::parameters::Parameters;

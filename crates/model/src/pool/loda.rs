@@ -1,7 +1,20 @@
 //! LoDA, locality-driven alignment: each channel is pooled from the k tokens where it responds most (paper §3.2, eq. 2–4).
 //!
-//! `z[b,c] = 1/k · Σ_{j≤k} x₍ⱼ₎[b,c]`, where `x₍₁₎ ≥ x₍₂₎ ≥ …` are the token values of channel c; then `z / ‖z‖`.
-//! - `x`: `[b, n, d]` projected tokens, not normalised   - `z`: `[b, d]`   - `1 ≤ k ≤ n`; the paper writes `M` for `k`
+//! Three patches, two channels, k = 2 (test `the_worked_example_of_this_file`):
+//!
+//! ```text
+//!             channel 0   channel 1
+//! patch A         1           4         channel 0 picks C and B:  (9 + 2) / 2 = 5.5
+//! patch B         2           3         channel 1 picks A and B:  (4 + 3) / 2 = 3.5
+//! patch C         9           2         z = (5.5, 3.5) / √(5.5² + 3.5²) = (0.844, 0.537)
+//!
+//! dense, k = 3:   12/3 = 4    9/3 = 3   z = (4, 3) / 5 = (0.8, 0.6)
+//! ```
+//!
+//! C decides channel 0 without a say in channel 1: which patches count is each channel's own matter. In symbols:
+//!
+//! `z[b,c] = 1/k · Σ_{j≤k} x₍ⱼ₎[b,c]`, where `x₍₁₎ ≥ x₍₂₎ ≥ …` are the token values of channel c; then `z / (‖z‖ + 1e-8)`.
+//! - `x`: `[b, n, d]` projected tokens, not normalised   - `z`: `[b, d]`   - `1 ≤ k ≤ n`, which the paper calls `M`: `k = M`
 //!
 //! One channel may listen to one corner of the image while another listens elsewhere: so a small object that few patches show
 //! can still decide the channels that stand for it, where a mean over all patches would drown it.
@@ -198,4 +211,23 @@ impl<T: Tensor> AlignerConfig<T> for LodaConfig {
 /// Adds it to its family.
 pub fn register<T: Tensor>(kinds: &mut Kinds<dyn AlignerConfig<T>>) {
     kinds.add("loda", "mean of the top-k responses per channel", |config: LodaConfig| Ok(Box::new(config)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simseg_cpu::{CpuDevice, CpuTensor};
+
+    #[test]
+    fn the_worked_example_of_this_file() {
+        let patches = [[0.0, 0.0], [1.0, 4.0], [2.0, 3.0], [9.0, 2.0]]; // [CLS], A, B, C
+        let values = CpuTensor::<f64>::from_host(&patches.concat(), &[1, 4, 2], &CpuDevice).unwrap();
+        let image = Tokens { values, lengths: None };
+        let pool = |image_k| {
+            let loda = Loda { image_k, text_k: 1, padding: Padding::PerCaption };
+            loda.pool(Side::Image, &image).unwrap().to_vec::<f64>().unwrap()
+        };
+        let close = |z: Vec<f64>, by_hand: [f64; 2]| z.iter().zip(by_hand).all(|(z, x)| (z - x).abs() < 5e-4);
+        assert!(close(pool(2), [0.844, 0.537]) && close(pool(3), [0.8, 0.6]), "{:?} {:?}", pool(2), pool(3));
+    }
 }

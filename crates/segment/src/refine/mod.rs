@@ -46,7 +46,19 @@ pub trait Refiner: Send + Sync {
     /// # Errors
     /// If slices do not fit the image.
     fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> simseg_tensor::Result<Masks>;
+
+    /// The same, showing what is computed on the way to a watcher. A refiner that has nothing to show need not implement it.
+    ///
+    /// # Errors
+    /// As [`Self::refine`], or whatever the watcher fails with.
+    fn refine_watched(&self, canvas: Canvas<'_>, maps: &[Vec<f32>], watch: Watch<'_>) -> simseg_tensor::Result<Masks> {
+        let _ = watch;
+        self.refine(canvas, maps)
+    }
 }
+
+/// Looks on while maps are refined: the name of a step, the place of the map among those given, and one value per pixel.
+pub type Watch<'a> = &'a mut dyn FnMut(&str, usize, &[f32]) -> simseg_tensor::Result<()>;
 
 /// The image that masks should follow.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,8 @@ simseg_registry::family! {
     simseg, per_pixel,
 }
 
+pub mod steps;
+
 pub use per_pixel::PerPixel;
 pub use simseg::{SimSeg, SimSegConfig};
 

@@ -10,7 +10,7 @@
 //!
 //! - patches `[n, d]`   - classes `[c, d]`   - scores `[c]`   - maps and masks `[h·w]` at the input's size   - labels `[H·W]`
 
-use super::{Segmentation, Segmenter};
+use super::{Segmentation, Segmenter, steps};
 use crate::affinity;
 use crate::compose::{self, ClassMask, Compose, Unclaimed, compose, compose_given};
 use crate::features::View;
@@ -109,8 +109,8 @@ impl<T: Tensor> Segmenter<T> for SimSeg<T> {
 }
 
 impl<T: Tensor> SimSeg<T> {
-    /// Maps of some classes at the input's size.
-    fn made(&self, View { image, bank, memo, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+    /// Maps of some classes at the input's size, as cosines: before classes compete and before anything is stretched.
+    fn spread(&self, View { image, bank, memo, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
         let n = image.grid.area();
         let key = || format!("patch scores {:?}", self.map.affinity);
         let values = memo::once(memo, key, || {
@@ -128,10 +128,16 @@ impl<T: Tensor> SimSeg<T> {
             }
             map::resize(&best, image.grid, image.input, self.map.upsample) //   [h·w]
         };
-        let mut maps = classes.iter().map(one).collect::<Result<Vec<_>>>()?;
+        classes.iter().map(one).collect()
+    }
+
+    /// Maps of some classes at the input's size.
+    fn made(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let mut maps = self.spread(view, classes)?;
         if let Some(scale) = self.map.compete {
-            let rival = (bank.background && !classes.contains(&0)).then(|| one(&0)).transpose()?;
-            map::compete(&mut maps, rival.as_deref(), scale);
+            let competes = view.bank.background && !classes.contains(&0);
+            let rival = if competes { self.spread(view, &[0])? } else { vec![] };
+            map::compete(&mut maps, rival.first().map(Vec::as_slice), scale);
         }
         if self.map.min_max {
             maps.iter_mut().for_each(|map| map::min_max(map));
@@ -157,11 +163,17 @@ impl<T: Tensor> SimSeg<T> {
         };
         tap.see_host("scores", &[scores.len()], &scores)?;
         tap.see_host("threshold", &[1], &[selection.threshold])?;
+        if let Some(looked) = given.is_none().then(|| self.threshold.looked(ranked)).flatten() {
+            steps::show_statistics(&looked, tap)?;
+        }
 
         let drawn = memo::once(
             memo,
             || format!("{} of {}{:?}", self.keys.given, if given.is_some() { "given " } else { "" }, selection.classes),
-            || self.draw(view, &selection.classes, &scores, if given.is_some() { compose_given } else { compose }),
+            || {
+                let composed = if given.is_some() { compose_given } else { compose };
+                self.draw(view, &selection.classes, &scores, composed, tap)
+            },
         )?;
         let size = [image.input.height, image.input.width];
         for mask in &drawn.masks {
@@ -180,23 +192,47 @@ impl<T: Tensor> SimSeg<T> {
         Ok(Segmentation { labels, size: image.output, scores, threshold: selection.threshold, masks })
     }
 
-    /// Maps, masks and labels of the selected classes.
-    fn draw(&self, view: View<'_, T>, classes: &[usize], scores: &[f32], composed: Composed) -> Result<Drawn> {
+    /// Maps, masks and labels of the selected classes. A tap that asks for [`steps`] sees them where nothing is shared by a memo.
+    fn draw(
+        &self,
+        view: View<'_, T>,
+        classes: &[usize],
+        scores: &[f32],
+        composed: Composed,
+        tap: &mut dyn Tap<T>,
+    ) -> Result<Drawn> {
         let maps = self.maps(view, classes)?;
-        let Masks { last, steps } = self.refined(view, classes, &maps)?;
+        let shows = tap.wants(steps::WANTED);
+        let Masks { last, steps } = match shows && !maps.is_empty() {
+            false => self.refined(view, classes, &maps)?,
+            true => {
+                steps::show_maps(classes, view.image.input, &self.spread(view, classes)?, tap)?;
+                let canvas = Canvas { size: view.image.input, rgb: &view.image.rgb };
+                self.refiner.refine_watched(canvas, &maps, &mut steps::shower(classes, view.image.input, tap))?
+            }
+        };
         let masks = class_masks(classes, scores, maps, last);
-        Ok(Drawn { labels: self.labels(view, &masks, scores, composed), masks, steps })
+        let labels = self.composed(view, &masks, scores, composed);
+        if shows {
+            tap.see_labels("composed", &[view.image.input.height, view.image.input.width], &labels)?;
+        }
+        Ok(Drawn { labels: map::resize_labels(&labels, view.image.input, view.image.output), masks, steps })
     }
 
     /// One label per pixel of the output.
     fn labels(&self, view: View<'_, T>, masks: &[ClassMask], scores: &[f32], composed: Composed) -> Vec<u16> {
+        map::resize_labels(&self.composed(view, masks, scores, composed), view.image.input, view.image.output)
+    }
+
+    /// One label per pixel of the input.
+    fn composed(&self, view: View<'_, T>, masks: &[ClassMask], scores: &[f32], composed: Composed) -> Vec<u16> {
         let (image, unclaimed) = (view.image, view.bank.unclaimed());
         let mut labels = composed(masks, image.input.area(), self.compose, unclaimed);
         if self.unclaimed == Unclaimed::BestClass {
             let best = ranking(scores).into_iter().find(|class| view.bank.foreground().contains(class));
             compose::give_to_best(&mut labels, masks, unclaimed, best.unwrap_or(0));
         }
-        map::resize_labels(&labels, image.input, image.output)
+        labels
     }
 
     /// Masks of some classes with these maps: one by one where the refiner looks at each alone, else of the whole set.

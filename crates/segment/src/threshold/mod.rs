@@ -76,10 +76,29 @@ impl Deref for Scores<'_> {
     }
 }
 
+/// What a rule of mean and deviation looked at: `θ = mean + k·deviation`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Looked {
+    /// The classes whose scores entered, by falling score.
+    pub entered: Vec<usize>,
+    /// Their mean, μ.
+    pub mean: f64,
+    /// Their standard deviation, σ.
+    pub deviation: f64,
+    /// Deviations above the mean.
+    pub k: f64,
+}
+
 /// A rule. `scores[c]` belongs to class `c`.
 pub trait Threshold: Send + Sync {
     /// Decides. Raising the rule's own threshold never adds a class.
     fn select(&self, scores: Scores<'_>) -> Selection;
+
+    /// The statistics that the decision came from; nothing for rules without.
+    fn looked(&self, scores: Scores<'_>) -> Option<Looked> {
+        let _ = scores;
+        None
+    }
 
     /// Whether the rule fits a list of this many classes.
     ///

@@ -1,6 +1,6 @@
 //! The rule of the paper: `θ = μ + k·σ` over the best scores (§3.3; table 6 varies k).
 
-use super::{Scores, Selection, Threshold, keep};
+use super::{Looked, Scores, Selection, Threshold, keep, ranking};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 
@@ -79,14 +79,19 @@ impl Statistics {
     /// assert_eq!(rule.threshold(Scores::from(&[0.0, 1.0, 3.0])), 3.0);
     /// ```
     pub fn threshold(&self, scores: Scores<'_>) -> f32 {
-        let counted: &[f32] = if self.background { &scores } else { scores.foreground() };
-        let mut best: Vec<f64> = counted.iter().map(|&score| f64::from(score)).collect();
-        best.sort_by(|a, b| b.total_cmp(a));
-        let n = match self.top_n {
-            TopN::UpperHalf => (best.len() / 2).max(2),
+        let Looked { mean, deviation, k, .. } = self.statistics(scores);
+        (mean + k * deviation) as f32
+    }
+
+    /// Which classes enter, and their mean and deviation.
+    pub fn statistics(&self, scores: Scores<'_>) -> Looked {
+        let counts = |class: &usize| self.background || !scores.is_background(*class);
+        let mut entered: Vec<usize> = ranking(&scores).into_iter().filter(counts).collect();
+        entered.truncate(match self.top_n {
+            TopN::UpperHalf => (entered.len() / 2).max(2),
             TopN::First(n) => n,
-        };
-        best.truncate(n);
+        });
+        let best: Vec<f64> = entered.iter().map(|&class| f64::from(scores[class])).collect();
         let count = best.len() as f64;
         let mean = best.iter().sum::<f64>() / count;
         let squares = best.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
@@ -94,7 +99,7 @@ impl Statistics {
             Std::Unbiased => squares / (count - 1.0),
             Std::Population => squares / count,
         };
-        (mean + self.k * variance.sqrt()) as f32
+        Looked { entered, mean, deviation: variance.sqrt(), k: self.k }
     }
 }
 
@@ -102,6 +107,10 @@ impl Threshold for Statistics {
     fn select(&self, scores: Scores<'_>) -> Selection {
         let threshold = self.threshold(scores);
         keep(scores, threshold, |c| scores[c] >= threshold)
+    }
+
+    fn looked(&self, scores: Scores<'_>) -> Option<Looked> {
+        Some(self.statistics(scores))
     }
 }
 
@@ -121,5 +130,7 @@ mod tests {
         let scores = Scores::from(&[0.0, 2.0, 4.0, -7.0]);
         assert_eq!(rule.threshold(scores), 4.0);
         assert_eq!(rule.select(scores).classes, [2]);
+        let looked = rule.looked(scores).unwrap();
+        assert_eq!((looked.entered, looked.mean, looked.deviation), (vec![2, 1, 0], 2.0, 2.0));
     }
 }

@@ -1,5 +1,22 @@
 //! DenseCRF: every pixel is pulled towards the labels of all others, the more the closer they are in position and colour.
 //!
+//! **Energy.** A labelling `x` costs what each pixel says about its own label and, for each pair of pixels that differ, how alike they are
+//! (the Potts term); marginals `Q` of `exp(−E)` are found by passing messages:
+//!
+//! ```text
+//! E(x) = Σ_i U_i(x_i) + Σ_{i<j} [x_i ≠ x_j] · k(i, j)
+//! k(i, j) = w_g·exp(−|p_i − p_j|²/2σ_g²) + w_b·exp(−|p_i − p_j|²/2σ_b² − |c_i − c_j|²/2σ_c²)
+//! ```
+//!
+//! with `p` a pixel's place and `c` its colour. A sum over all pairs takes the square of the pixels; the lattice makes it linear:
+//!
+//! ```text
+//! bin             blur along each axis        read back
+//! ·  x   ·        ½ 1 ½                       each pixel takes from the corners
+//!   ╲│╱      →    each corner hears      →    that it gave to, in the same shares
+//! corners near x  its neighbours
+//! ```
+//!
 //! Source: Krähenbühl & Koltun, "Efficient inference in fully connected CRFs with Gaussian edge potentials", NIPS 2011,
 //! algorithm 1, with the constants and the symmetric normalisation of pydensecrf.
 //!
@@ -97,6 +114,9 @@ impl CrfParameters {
     }
 }
 
+/// Is told the round, the problem or label, and how to get its marginals `[N]`: nobody pays for columns that are not looked at.
+pub type Watching<'a> = &'a mut dyn FnMut(usize, usize, &dyn Fn() -> Vec<f32>);
+
 /// The two filters of one image, ready for any number of problems.
 #[derive(Debug, Clone)]
 pub struct Lattices {
@@ -168,28 +188,46 @@ impl Lattices {
     /// # Errors
     /// If a map does not have one value per pixel.
     pub fn infer(&self, probabilities: &[&[f32]]) -> Result<Vec<Vec<f32>>, RefineError> {
+        self.infer_watched(probabilities, &mut |_, _, _| {})
+    }
+
+    /// The same, telling the marginals after every round: `watch(t, map, q)` for `t` from 0 (before any message) to the last.
+    ///
+    /// # Errors
+    /// As [`Self::infer`].
+    pub fn infer_watched(&self, probabilities: &[&[f32]], watch: Watching<'_>) -> Result<Vec<Vec<f32>>, RefineError> {
         for map in probabilities {
             length("DenseCRF: probabilities", map.len(), self.pixels())?;
         }
-        let pass = |maps: &[&[f32]]| match maps.len() {
-            0..=1 => self.infer_together::<1>(maps),
-            2..=4 => self.infer_together::<4>(maps),
-            _ => self.infer_together::<8>(maps),
-        };
-        Ok(probabilities.chunks(8).flat_map(pass).collect())
+        let mut marginals = Vec::with_capacity(probabilities.len());
+        for maps in probabilities.chunks(8) {
+            let first = marginals.len();
+            let mut watch = |t: usize, map: usize, q: &dyn Fn() -> Vec<f32>| watch(t, first + map, q);
+            marginals.extend(match maps.len() {
+                0..=1 => self.infer_together::<1>(maps, &mut watch),
+                2..=4 => self.infer_together::<4>(maps, &mut watch),
+                _ => self.infer_together::<8>(maps, &mut watch),
+            });
+        }
+        Ok(marginals)
     }
 
     /// Up to `C` two-label problems as the columns of one table.
-    fn infer_together<const C: usize>(&self, maps: &[&[f32]]) -> Vec<Vec<f32>> {
+    fn infer_together<const C: usize>(&self, maps: &[&[f32]], watch: Watching<'_>) -> Vec<Vec<f32>> {
         let row = |pixel: usize| std::array::from_fn(|c| maps.get(c).map_or(0.5, |map| map[pixel]));
         let u: Vec<[f32; C]> =
             (0..self.pixels()).into_par_iter().map(|pixel| row(pixel).map(logistic::logit)).collect(); // [N, C]
         let mut q: Vec<[f32; C]> = u.par_iter().map(|row| row.map(logistic::sigmoid)).collect(); // [N, C]
-        for _ in 0..self.parameters.iterations {
+        let mut tell = |t: usize, q: &[[f32; C]]| {
+            (0..maps.len()).for_each(|c| watch(t, c, &|| q.iter().map(|row| row[c]).collect()));
+        };
+        tell(0, &q);
+        for t in 0..self.parameters.iterations {
             q = self.messages(&q, |pixel, message| {
                 let (u, one) = (&u[pixel], self.ones[pixel]);
                 std::array::from_fn(|c| logistic::sigmoid(u[c] - one + 2.0 * message[c]))
             });
+            tell(t + 1, &q);
         }
         (0..maps.len()).map(|c| q.iter().map(|row| row[c]).collect()).collect()
     }
@@ -202,6 +240,19 @@ impl Lattices {
     /// # Errors
     /// If there is no label, or not one energy per label and pixel.
     pub fn infer_multi(&self, energies: &[f32], labels: usize) -> Result<Vec<f32>, RefineError> {
+        self.infer_multi_watched(energies, labels, &mut |_, _, _| {})
+    }
+
+    /// The same, telling the marginals of every label after every round: `watch(t, label, q)`.
+    ///
+    /// # Errors
+    /// As [`Self::infer_multi`].
+    pub fn infer_multi_watched(
+        &self,
+        energies: &[f32],
+        labels: usize,
+        watch: Watching<'_>,
+    ) -> Result<Vec<f32>, RefineError> {
         if labels == 0 {
             return Err(RefineError::Setting { key: "labels", got: 0.0, expected: "at least one label" });
         }
@@ -210,7 +261,13 @@ impl Lattices {
         let unary = sanitised(energies, labels, n); // [N, L], −U
         let mut q = unary.clone(); // [N, L]
         q.par_chunks_mut(labels).for_each(softmax);
-        for _ in 0..self.parameters.iterations {
+        let mut tell = |t: usize, q: &[f32]| {
+            for label in 0..labels {
+                watch(t, label, &|| q.iter().skip(label).step_by(labels).copied().collect());
+            }
+        };
+        tell(0, &q);
+        for t in 0..self.parameters.iterations {
             let mut logits = unary.clone();
             for first in (0..labels).step_by(8) {
                 let here = 8.min(labels - first);
@@ -224,6 +281,7 @@ impl Lattices {
             }
             q = logits;
             q.par_chunks_mut(labels).for_each(softmax);
+            tell(t + 1, &q);
         }
         Ok((0..labels).flat_map(|label| q.iter().skip(label).step_by(labels).copied()).collect())
     }

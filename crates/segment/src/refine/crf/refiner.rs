@@ -1,9 +1,10 @@
 //! The CRF as a refiner: a map is taken for a probability (paper and released code), the mask is closed afterwards.
 
+use super::logistic::logit;
 use super::{CrfParameters, Lattices};
 use crate::needs::Needs;
 use crate::refine::morphology::Closings;
-use crate::refine::{Canvas, MaskStep, Masks, Refiner};
+use crate::refine::{Canvas, MaskStep, Masks, Refiner, Watch};
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 use simseg_tensor::Result;
@@ -67,17 +68,31 @@ impl Refiner for Crf {
     }
 
     fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> Result<Masks> {
+        self.run(canvas, maps, None)
+    }
+
+    /// Shows `crf/unary`, the log-odds that a map says (class against rest), and `crf/q/0` … `crf/q/T`, the probability of each class
+    /// after so many rounds of messages.
+    fn refine_watched(&self, canvas: Canvas<'_>, maps: &[Vec<f32>], watch: Watch<'_>) -> Result<Masks> {
+        self.run(canvas, maps, Some(watch))
+    }
+}
+
+impl Crf {
+    fn run(&self, canvas: Canvas<'_>, maps: &[Vec<f32>], watch: Option<Watch<'_>>) -> Result<Masks> {
         if maps.is_empty() {
             return Ok(Masks::default());
         }
         let lattices = Lattices::new(canvas.rgb, canvas.size.height, canvas.size.width, &self.kernels)?;
         let said = match self.labels {
-            CrfLabels::ClassOrRest => class_or_rest(&lattices, maps)?,
+            CrfLabels::ClassOrRest => class_or_rest(&lattices, maps, watch)?,
             CrfLabels::Joint => {
-                joint(&lattices, canvas.size.area(), maps, |p| 1.0 - p.iter().copied().fold(0.0, f32::max))?
+                let rest = |p: &[f32]| 1.0 - p.iter().copied().fold(0.0, f32::max);
+                joint(&lattices, canvas.size.area(), maps, rest, watch)?
             }
             CrfLabels::Probabilities => {
-                joint(&lattices, canvas.size.area(), maps, |p| (1.0 - p.iter().sum::<f32>()).max(0.0))?
+                let rest = |p: &[f32]| (1.0 - p.iter().sum::<f32>()).max(0.0);
+                joint(&lattices, canvas.size.area(), maps, rest, watch)?
             }
         };
         let close = |mask: &Vec<u8>| match self.closing.closing() {
@@ -89,15 +104,39 @@ impl Refiner for Crf {
     }
 }
 
+/// Shows the marginals of a map after round `t`, unless showing failed before.
+fn tell(shown: &mut Result<()>, watch: Watch<'_>, (t, map): (usize, usize), q: &dyn Fn() -> Vec<f32>) {
+    if shown.is_ok() {
+        *shown = watch(&format!("crf/q/{t}"), map, &q());
+    }
+}
+
 /// One CRF per class, the class against the rest.
-fn class_or_rest(lattices: &Lattices, maps: &[Vec<f32>]) -> Result<Vec<Vec<u8>>> {
+fn class_or_rest(lattices: &Lattices, maps: &[Vec<f32>], watch: Option<Watch<'_>>) -> Result<Vec<Vec<u8>>> {
     let maps: Vec<&[f32]> = maps.iter().map(Vec::as_slice).collect();
-    let marginals = lattices.infer(&maps)?;
-    Ok(marginals.iter().map(|q| q.iter().map(|&q| u8::from(q > 0.5)).collect()).collect())
+    let Some(watch) = watch else { return Ok(lattices.infer(&maps)?.iter().map(|q| above_half(q)).collect()) };
+    for (map, values) in maps.iter().enumerate() {
+        watch("crf/unary", map, &values.iter().map(|&p| logit(p)).collect::<Vec<f32>>())?;
+    }
+    let mut shown = Ok(());
+    let marginals = lattices.infer_watched(&maps, &mut |t, map, q| tell(&mut shown, watch, (t, map), q))?;
+    shown?;
+    Ok(marginals.iter().map(|q| above_half(q)).collect())
+}
+
+/// 1 where the class is likelier than the rest.
+fn above_half(q: &[f32]) -> Vec<u8> {
+    q.iter().map(|&q| u8::from(q > 0.5)).collect()
 }
 
 /// One CRF for all classes and the background, on `n` pixels; `rest` is what the classes' probabilities leave to the background.
-fn joint(lattices: &Lattices, n: usize, maps: &[Vec<f32>], rest: impl Fn(&[f32]) -> f32) -> Result<Vec<Vec<u8>>> {
+fn joint(
+    lattices: &Lattices,
+    n: usize,
+    maps: &[Vec<f32>],
+    rest: impl Fn(&[f32]) -> f32,
+    watch: Option<Watch<'_>>,
+) -> Result<Vec<Vec<u8>>> {
     let labels = maps.len() + 1;
     let mut energies = vec![0.0f32; labels * n]; // [1 + k, h·w]
     for pixel in 0..n {
@@ -108,7 +147,16 @@ fn joint(lattices: &Lattices, n: usize, maps: &[Vec<f32>], rest: impl Fn(&[f32])
             energies[label * n + pixel] = -(p / sum + 1e-8).ln();
         }
     }
-    let q = lattices.infer_multi(&energies, labels)?; // [1 + k, h·w]
+    let mut shown = Ok(());
+    let q = match watch {
+        None => lattices.infer_multi(&energies, labels)?, // [1 + k, h·w]
+        Some(watch) => lattices.infer_multi_watched(&energies, labels, &mut |t, label, q| {
+            if let Some(map) = label.checked_sub(1) {
+                tell(&mut shown, watch, (t, map), q);
+            }
+        })?,
+    };
+    shown?;
     let first =
         |pixel: usize| (1..labels).fold(0, |best, l| if q[l * n + pixel] > q[best * n + pixel] { l } else { best });
     let winner: Vec<usize> = (0..n).map(first).collect();
