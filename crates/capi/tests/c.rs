@@ -145,3 +145,21 @@ fn ten_thousand_mutated_models_open_or_are_refused() {
     let counts: Vec<usize> = counts.split_whitespace().map(|count| count.parse().unwrap()).collect();
     assert!(counts.iter().sum::<usize>() == 10_000 && counts.iter().all(|&count| count > 500), "{counts:?}");
 }
+
+/// What the README shows compiles as it stands within a function.
+#[test]
+fn the_readmes_lines_compile() {
+    let readme = std::fs::read_to_string(here().join("../../README.md")).unwrap();
+    let code = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of C");
+    let folder = tempfile::tempdir().unwrap();
+    let head = "#include <stdio.h>\n#include \"simseg.h\"\n\
+        int door(const uint8_t *rgb, size_t width, size_t height, uint16_t *labels);\n\
+        int door(const uint8_t *rgb, size_t width, size_t height, uint16_t *labels)\n{\n";
+    std::fs::write(folder.path().join("door.c"), format!("{head}{code}    return 0;\n}}\n")).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"]).arg(here().join("include"));
+    match cc.arg(folder.path().join("door.c")).output() {
+        Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr)),
+        Err(_) => eprintln!("skipped: no C compiler `cc`"),
+    }
+}

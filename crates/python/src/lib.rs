@@ -149,7 +149,8 @@ impl Model {
         let (height, width) = (picture.height, picture.width);
         let found = py.detach(|| self.0.segment(&picture, &words.0)).map_err(refused)?;
         py.check_signals()?;
-        let size = [found.details.size.height, found.details.size.width];
+        let input = self.0.input_size(&picture);
+        let size = [input.height, input.width];
         let maps = found.details.masks.into_iter().zip(found.found).map(|(mask, class)| {
             let map = matrix(py, mask.map, size)?.unbind();
             Py::new(py, Found { label: class.class, name: class.name, score: class.score, share: class.share, map })

@@ -109,10 +109,12 @@ def test_other_threads_run_meanwhile(model, image):
     thread = threading.Thread(target=count)
     thread.start()
     start = time.perf_counter()
-    model.segment(image, words)
+    try:
+        model.segment(image, words)
+    finally:
+        done.set()
+        thread.join()
     end = time.perf_counter()
-    done.set()
-    thread.join()
     assert sum(start < turn < end for turn in turns) >= 3, f"{end - start:.3f} s without a turn"
 
 
@@ -162,3 +164,10 @@ def test_mutated_inputs_raise_and_do_not_crash(model):
         except (simseg.SimsegError, TypeError):
             refused += 1
     assert opened + refused == 10000 and opened > 500 and refused > 500
+
+
+def test_the_readmes_lines_run(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(code, {})
+    assert "(64, 64)" in capsys.readouterr().out
