@@ -188,9 +188,10 @@ fn picture(image: &Bound<'_, PyAny>) -> PyResult<Picture> {
         return Err(PyTypeError::new_err(format!("image: expected 3 channels (red, green, blue), found {channels}")));
     }
     Picture::check(width, height).map_err(|error| refused(error.into()))?;
+    // `as_slice` also gives the values of an array in Fortran's order, as they lie in memory.
     let rgb = match array.as_slice() {
-        Ok(values) => values.to_vec(),
-        Err(_) => array.as_array().iter().copied().collect(),
+        Ok(values) if array.is_c_contiguous() => values.to_vec(),
+        _ => array.as_array().iter().copied().collect(),
     };
     Picture::from_rgb(width, height, rgb).map_err(|error| refused(error.into()))
 }
