@@ -145,7 +145,7 @@ pub(crate) fn f32_dot(kind: WeightType) -> Option<&'static Dot<f32>> {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn round_bf16(row: &[f32], slots: &mut [f32]) -> f32 {
-    use std::arch::x86_64::{_mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_storeu_si512};
+    use std::arch::x86_64::{__m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_storeu_si512};
     assert_eq!(row.len().div_ceil(2), slots.len(), "two values a slot");
     let (lines, rest) = row.as_chunks::<32>();
     let (out, slots) = slots.split_at_mut(16 * lines.len());
@@ -154,7 +154,7 @@ unsafe fn round_bf16(row: &[f32], slots: &mut [f32]) -> f32 {
         unsafe {
             let [low, high] = [0, 16].map(|from| _mm512_loadu_ps(line.as_ptr().add(from)));
             let pairs = _mm512_cvtne2ps_pbh(high, low);
-            _mm512_storeu_si512(out.as_mut_ptr().cast(), std::mem::transmute(pairs));
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), std::mem::transmute::<__m512bh, __m512i>(pairs));
         }
     };
     lines.iter().zip(out.as_chunks_mut::<16>().0).for_each(|(line, out)| convert(line, out));

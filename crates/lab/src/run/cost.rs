@@ -11,7 +11,7 @@ use simseg_model::{Architecture, Parameters, Side};
 use simseg_tensor::{Ops, Parameter, Tensor};
 use std::time::Instant;
 
-/// Tokens of a caption that estimates count with, [CLS] and [SEP] among them.
+/// Tokens of a caption that estimates count with, `[CLS]` and `[SEP]` among them.
 const WORDS: usize = 16;
 
 /// What a training needs.
