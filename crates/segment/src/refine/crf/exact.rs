@@ -56,7 +56,7 @@ pub fn infer(
 }
 
 /// What a pixel hears from every other, `[N]` each: its row of the position kernel and of the colour kernel, normalised, without their
-/// weights. Costs as much as [`kernel`] in time, but one row in memory.
+/// weights. Costs as much as `kernel` in time, but one row in memory.
 ///
 /// # Errors
 /// As [`infer`], or if there is no such pixel.
