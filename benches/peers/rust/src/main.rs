@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "rten" => {
             use rten::Model;
             use rten_tensor::NdTensor;
+            use rten_tensor::prelude::*;
             let model = Model::load_file(settings["onnx"].as_str().ok_or("no `onnx`")?)?;
             let values = (0..count * 3 * side * side).map(|i| (i % 251) as f32 / 125.0 - 1.0).collect::<Vec<_>>();
             let pixels = NdTensor::from_data([count, 3, side, side], values);
