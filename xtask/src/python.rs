@@ -6,35 +6,22 @@ use crate::{cargo, root};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// How it ended.
-pub enum Ended {
-    /// All tests passed.
-    Passed,
-    /// A test, or the build, failed.
-    Failed,
-    /// This machine lacks something.
-    Skipped(String),
-}
-
-/// Builds and tries the wheel.
+/// Builds and tries the wheel. Exit 2 where this machine lacks something.
 pub fn python() -> ExitCode {
     match tried() {
-        Ended::Passed => ExitCode::SUCCESS,
-        Ended::Failed => ExitCode::FAILURE,
-        Ended::Skipped(why) => {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
             eprintln!("xtask: python: {why}");
             ExitCode::from(2)
         }
     }
 }
 
-/// The same for who goes on without Python.
-pub fn tried() -> Ended {
+/// Whether it builds and passes; what is missing here.
+fn tried() -> Result<bool, String> {
     let target = root().join("target");
-    let builder = match environment(&target.join("python-build"), &["maturin>=1.9,<2"]) {
-        Ok(python) => python,
-        Err(why) => return Ended::Skipped(why),
-    };
+    let builder = environment(&target.join("python-build"), &["maturin>=1.9,<2"])?;
     let wheels = target.join("wheels");
     // One wheel only is to be found there.
     let _ = std::fs::remove_dir_all(&wheels);
@@ -43,12 +30,12 @@ pub fn tried() -> Ended {
     maturin.arg(root().join("crates/python/Cargo.toml")).arg("--out").arg(&wheels);
     maturin.arg("--interpreter").arg(&builder).env("CARGO_TARGET_DIR", target.join("python"));
     if !succeeds(&mut maturin) {
-        return Ended::Failed;
+        return Ok(false);
     }
     let wheel = std::fs::read_dir(&wheels).into_iter().flatten().flatten().map(|entry| entry.path());
     let Some(wheel) = wheel.into_iter().find(|path| path.extension().is_some_and(|it| it == "whl")) else {
         eprintln!("xtask: python: maturin left no wheel in {}", wheels.display());
-        return Ended::Failed;
+        return Ok(false);
     };
     let size = std::fs::metadata(&wheel).map_or(0, |data| data.len());
     println!("{}: {size} bytes", wheel.display());
@@ -56,25 +43,20 @@ pub fn tried() -> Ended {
     let _ = std::fs::remove_dir_all(&fresh);
     // The wheel alone first: it has to bring what it needs.
     let wheel = wheel.to_string_lossy().into_owned();
-    let python = match environment(&fresh, &[&wheel]) {
-        Ok(python) => python,
-        Err(why) => return Ended::Skipped(why),
-    };
+    let python = environment(&fresh, &[&wheel])?;
     let alone = "import simseg; assert simseg.scenes(1)[0].image.any(); print('simseg', simseg.__version__)";
     if !succeeds(Command::new(&python).args(["-c", alone])) {
-        return Ended::Failed;
+        return Ok(false);
     }
-    if let Err(why) = install(&python, &["pytest", "pillow"]) {
-        return Ended::Skipped(why);
-    }
+    install(&python, &["pytest", "pillow"])?;
     if !succeeds(cargo().args(["build", "--quiet", "--package", "simseg-lab", "--bin", "simseg"])) {
-        return Ended::Failed;
+        return Ok(false);
     }
     let program = target.join("debug").join(format!("simseg{}", std::env::consts::EXE_SUFFIX));
     let mut pytest = Command::new(&python);
     pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).arg(root().join("crates/python/tests"));
     pytest.env("SIMSEG", program).env("PYTHONDONTWRITEBYTECODE", "1");
-    if succeeds(&mut pytest) { Ended::Passed } else { Ended::Failed }
+    Ok(succeeds(&mut pytest))
 }
 
 fn succeeds(command: &mut Command) -> bool {
