@@ -289,3 +289,18 @@ pub unsafe extern "C" fn simseg_segment(
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_status_and_a_text() {
+        // SAFETY: the text of this thread, which lives until its next call.
+        let last = || unsafe { CStr::from_ptr(simseg_last_error()) }.to_str().unwrap().to_owned();
+        assert_eq!(call(|| panic!("zero is {}", 0)), SimsegStatus::Internal);
+        assert!(last().contains("zero is 0"), "{}", last());
+        assert_eq!((call(|| Err(argument("a\0b"))), last()), (SimsegStatus::Argument, "a b".to_owned()));
+        assert_eq!((call(|| Ok(())), last()), (SimsegStatus::Ok, String::new()));
+    }
+}

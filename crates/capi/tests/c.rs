@@ -109,9 +109,14 @@ fn a_c_program_gets_the_labels_of_the_rust_library() {
         assert!(output.status.success(), "{what}: {said}");
         let labels = String::from_utf8(output.stdout.clone()).unwrap();
         assert!(labels.lines().eq(expected.iter()), "{what}: other labels");
-        for class in &found.found {
-            assert!(said.contains(&class.name), "{what}: no score of {}", class.name);
-        }
+        let scores = said.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<f32>().ok());
+        // valgrind's CPU makes the C library choose other functions, whose last bits differ.
+        let most = if what == "valgrind" { 1e-5 } else { 0.0 };
+        let pairs: Vec<(f32, f32)> = scores.zip(found.details.scores.iter().copied()).collect();
+        assert!(
+            pairs.len() == found.details.scores.len() && pairs.iter().all(|(a, b)| (a - b).abs() <= most),
+            "{what}: {pairs:?}"
+        );
     };
     check("plain", run(&mut Command::new(&plain), folder.path()));
     match compiled(folder.path(), "segment.c", "sanitized", &SANITIZERS) {
