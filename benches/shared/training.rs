@@ -2,8 +2,8 @@
 
 use crate::Failure;
 use simseg::{Choice, Registry};
-use simseg_lab::training::Objective;
 use simseg_lab::training::batch::Batch;
+use simseg_lab::training::objective::Objective;
 use simseg_lab::training::state::State;
 use simseg_model::{AdamWConfig, Architecture, ModelConfig, TokenBatch};
 use simseg_tensor::{Differentiable, Tensor, random};
@@ -33,6 +33,7 @@ impl<D: Differentiable> Training<D> {
             aligner: registry.model.aligners.build(aligner)?,
             loss: registry.model.losses.build(&Choice::default())?,
             parts: 1,
+            ranks: None,
         };
         let trained = vec![true; parameters.len()];
         let state = State::new(parameters, trained, AdamWConfig::default())?;

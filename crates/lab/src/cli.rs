@@ -9,6 +9,7 @@ use crate::commands::{
 };
 use crate::commands::{segment, verify};
 use crate::failure::{Failure, Outcome};
+use crate::ranks;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use simseg::{Extension, Registry};
 use simseg_cpu::{CpuDevice, CpuTensor};
@@ -157,8 +158,12 @@ fn threads(count: usize) -> Outcome {
 fn dispatch(command: Command, extension: &impl Extension) -> Outcome {
     match command {
         Command::Run(options) => {
-            let backend = options.backend.open_for_training()?;
-            on!(backend, |device| run::run::<D>(&options, extension, device))
+            let others = ranks::here()?;
+            let ran = || -> Outcome {
+                let backend = options.backend.open_for_training()?;
+                on!(backend, |device| run::run::<D>(&options, extension, device, &others))
+            };
+            ranks::ended(ran(), &others)
         }
         Command::Segment(options) => {
             let backend = options.backend.open()?;

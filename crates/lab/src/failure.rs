@@ -13,6 +13,9 @@ pub enum Failure {
     /// Bad input or usage (exit 2).
     #[error("{0}")]
     Input(String),
+    /// A training whose loss is no number any more, or whose ranks are not alike: what all ranks find out at once (exit 2).
+    #[error("{0}")]
+    Diverged(String),
     /// The machine or the backend failed (exit 3).
     #[error("{0}")]
     Machine(String),
@@ -42,6 +45,7 @@ impl Failure {
         match self {
             Self::Check(why) => Self::Check(format!("{place}{why}")),
             Self::Input(why) => Self::Input(format!("{place}{why}")),
+            Self::Diverged(why) => Self::Diverged(format!("{place}{why}")),
             Self::Machine(why) => Self::Machine(format!("{place}{why}")),
         }
     }
@@ -58,7 +62,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Check(_) => 1,
-            Self::Input(_) => 2,
+            Self::Input(_) | Self::Diverged(_) => 2,
             Self::Machine(_) => 3,
         }
     }

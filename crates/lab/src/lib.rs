@@ -7,6 +7,7 @@
 //! | [`failure`] | how a command ends |
 //! | [`mod@ahead`] | the next item beside the work on this one |
 //! | [`output`] | what is said, and where files may go |
+//! | [`ranks`] | processes that train together |
 //! | [`progress`] | bars and lines for people |
 //! | [`statistics`] | how sure a figure is |
 //! | [`probes`] | what a model relies on |
@@ -26,6 +27,7 @@
 pub mod failure;
 pub mod ahead;
 pub mod output;
+pub mod ranks;
 pub mod progress;
 pub mod statistics;
 pub mod probes;

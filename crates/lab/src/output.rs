@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `println!` for a program among others.
 macro_rules! say {
@@ -43,8 +44,23 @@ pub fn print(text: Arguments<'_>) {
     }
 }
 
+/// Whether this process keeps to itself what it would tell people meanwhile.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on only errors are said: another process speaks for this one.
+pub fn silence() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
 /// A line to stderr.
 pub fn aside(text: Arguments<'_>) {
+    if !SILENT.load(Ordering::Relaxed) {
+        error(text);
+    }
+}
+
+/// A line to stderr that is never kept back.
+pub fn error(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -1,7 +1,7 @@
 //! `simseg run`: every variant × seed of an experiment, then a table, `results.json` and `report.html`.
 //!
 //! Reading order: this file (the sweep), [`plan`] (what is to be done; `estimate` knows what it cost before, `cost` what it needs, `said` says it), `unit` (one training and what is judged on
-//! it; `calibrated`: thresholds that are learned first), `corpora` (what it reads).
+//! it; `calibrated`: thresholds that are learned first; `judged`: what it is worth; `ranks`: by several processes), `corpora` (what it reads).
 
 pub mod plan;
 mod known;
@@ -12,10 +12,13 @@ mod corpora;
 mod models;
 mod unit;
 mod calibrated;
+mod judged;
+mod ranks;
 
 use crate::calibration;
 use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
+use crate::ranks::Ranks;
 use crate::report;
 use crate::results::answers::{self, answers_to};
 use crate::results::drawn::Runs;
@@ -55,6 +58,9 @@ pub struct Options {
     pub reuse: Vec<PathBuf>,
 }
 
+/// Other processes that do the run with this one, if there are any.
+pub type Others = Option<Arc<dyn Ranks>>;
+
 /// Algorithms for both kinds of tensors that a run needs: those that remember how they were computed, and plain ones.
 pub struct Registries<D: Differentiable> {
     training: Registry<D>,
@@ -83,6 +89,7 @@ pub fn run<D: Differentiable>(
     options: &Options,
     extension: &impl Extension,
     device: &D::Device,
+    others: &Others,
 ) -> Outcome<Results> {
     let registries = Registries::<D> {
         training: Registry::with(extension),
@@ -99,6 +106,16 @@ pub fn run<D: Differentiable>(
             if experiment.variants.len() > 1 { failure.within(format!("[variants.{name}] ")) } else { failure }
         })?;
     }
+    if let Some(ranks) = others {
+        ranks::check(ranks, &experiment, options, &registries)?;
+        ranks::agree(&**ranks, &experiment, options)?;
+        if ranks.rank() > 0 {
+            if !options.plan {
+                ranks::serve(ranks, &experiment, &options.provenance, &registries, device)?;
+            }
+            return Ok(Results { experiment: experiment.name.clone(), rows: vec![] });
+        }
+    }
     let asked = Elsewhere::new(&options.reuse, Maker::of(&options.provenance))?;
     // Who starts afresh wants everything trained anew; what lies beside would be taken by chance.
     let afresh = options.earlier == Earlier::Clear;
@@ -114,6 +131,7 @@ pub fn run<D: Differentiable>(
     }
     let place = folder::prepare(&experiment, options.out.as_deref(), options.earlier)?;
     let out = place.path.clone();
+    others.as_ref().inspect(|ranks| _ = ranks::folder(&***ranks, &out));
     crate::output::note!("{}\n→ {}", experiment.question.trim(), out.display());
     let plan = plan(&out)?;
     plan.differences
@@ -127,7 +145,8 @@ pub fn run<D: Differentiable>(
     let mut results = Results::earlier(&out, &experiment.name)?;
     plan.finished.into_iter().for_each(|row| results.put(row));
     let results = Mutex::new(results);
-    let first = sweep(&experiment, &plan.units, options, &out, &registries, device, &results)?;
+    let first = sweep(&experiment, &plan.units, options, &out, (&registries, others), device, &results)?;
+    others.as_ref().inspect(|ranks| ranks::end(&***ranks));
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort(&experiment);
     results.save(&out)?;
@@ -148,7 +167,7 @@ fn sweep<D: Differentiable>(
     units: &[Unit],
     options: &Options,
     out: &Path,
-    registries: &Registries<D>,
+    (registries, others): (&Registries<D>, &Others),
     device: &D::Device,
     results: &Mutex<Results>,
 ) -> Outcome<Option<Failure>> {
@@ -167,6 +186,7 @@ fn sweep<D: Differentiable>(
         maker: &maker,
         sweep: &sweep,
         first: Mutex::default(),
+        ranks: others.clone(),
     };
     let keep = |row: Row| -> Outcome {
         let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);

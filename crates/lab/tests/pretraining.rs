@@ -93,7 +93,8 @@ const EPOCH: Draw = Draw { seed: 0, epoch: 0 };
 
 /// The pixels of each place of a batch.
 fn places(corpus: &Corpus, picks: &[usize], draw: Draw, skipped: &mut Skipped) -> Result<Vec<Vec<f32>>, String> {
-    let batch = corpus.read(picks, draw, 100, &Frozen::default()).take::<CpuTensor<f32>>(skipped, &CpuDevice);
+    let batch =
+        corpus.read((picks, 0..picks.len()), draw, 100, &Frozen::default()).take::<CpuTensor<f32>>(skipped, &CpuDevice);
     let Given::Raw(pixels) = batch.map_err(|failure| failure.to_string())?.image else { panic!("pixels") };
     let pixels = pixels.to_f32().unwrap();
     Ok(pixels.chunks(3 * 32 * 32).map(<[f32]>::to_vec).collect())

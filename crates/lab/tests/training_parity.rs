@@ -7,7 +7,7 @@ use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_lab::experiment::Settings;
 use simseg_lab::training::batch::Batch;
 use simseg_lab::training::state::State;
-use simseg_lab::training::{Objective, start};
+use simseg_lab::training::{objective::Objective, start};
 use simseg_model::{Dropout, Parameters, Schedule, TokenBatch};
 use simseg_tensor::{Autodiff, Tensor};
 

@@ -36,30 +36,71 @@ use simseg_tensor::{Differentiable, Error, Ops, Result};
 pub fn accumulate<D: Differentiable>(
     parameters: &[D],
     parts: usize,
-    mut embed: impl FnMut(&[D], usize) -> Result<[D; 2]>,
+    embed: impl FnMut(&[D], usize) -> Result<[D; 2]>,
     loss: impl Fn(&[D], &D, &D) -> Result<D>,
+) -> Result<(D, Vec<D>)> {
+    accumulate_with(parameters, parts, embed, |leaves, images, captions| {
+        let (images, captions) = (images.leaf(), captions.leaf());
+        let wanted: Vec<&D> = [&images, &captions].into_iter().chain(leaves).collect();
+        let (value, mut gradients) = loss(leaves, &images, &captions)?.backward(&wanted)?;
+        let direct = gradients.split_off(2);
+        Ok(Contrasted { loss: value, embeddings: gradients, direct })
+    })
+}
+
+/// What the contrast of a batch leaves to the towers.
+#[derive(Debug)]
+pub struct Contrasted<D> {
+    /// The loss, a scalar.
+    pub loss: D,
+    /// `∂L/∂e` of the images and of the captions, `[b, e]` each.
+    pub embeddings: Vec<D>,
+    /// What reaches parameters past the embeddings, one for each: the temperature's, and that of a loss with parameters of its own.
+    pub direct: Vec<D>,
+}
+
+/// The same with the middle step given: `contrast(leaves, images, captions)` gets parameters to differentiate by and all embeddings as
+/// constants. Where other processes have more pairs of the batch, it asks them for theirs.
+///
+/// # Errors
+/// As [`accumulate`].
+pub fn accumulate_with<D: Differentiable>(
+    parameters: &[D],
+    parts: usize,
+    mut embed: impl FnMut(&[D], usize) -> Result<[D; 2]>,
+    contrast: impl FnOnce(&[D], &D, &D) -> Result<Contrasted<D>>,
 ) -> Result<(D, Vec<D>)> {
     if parts == 0 {
         return Err(Error::setting("training.parts", "at least 1"));
     }
     let constants: Vec<D> = parameters.iter().map(Differentiable::detach).collect();
-    let embedded = (0..parts).map(|s| embed(&constants, s)).collect::<Result<Vec<_>>>()?;
-    let joined = |side: usize| D::concat(&embedded.iter().map(|pair| &pair[side]).collect::<Vec<_>>(), 0);
-    let (images, captions) = (joined(0)?.leaf(), joined(1)?.leaf()); //          [b, e]
-
-    let leaves: Vec<D> = constants.iter().map(Differentiable::leaf).collect();
-    let value = loss(&leaves, &images, &captions)?;
-    let wanted: Vec<&D> = [&images, &captions].into_iter().chain(&leaves).collect();
-    let (value, mut gradients) = value.backward(&wanted)?;
-    let direct = gradients.split_off(2); // what reaches parameters past the embeddings: the temperature
-    let mut total = direct;
+    let leaves = || -> Vec<D> { constants.iter().map(Differentiable::leaf).collect() };
+    // One part has room for its record: it is kept, and nothing is computed twice.
+    let recorded = (parts == 1).then(leaves);
+    let embedded = match &recorded {
+        Some(leaves) => vec![embed(leaves, 0)?],
+        None => (0..parts).map(|s| embed(&constants, s)).collect::<Result<Vec<_>>>()?,
+    };
+    let joined = |side: usize| -> Result<D> {
+        let all: Vec<D> = embedded.iter().map(|pair| pair[side].detach()).collect();
+        D::concat(&all.iter().collect::<Vec<_>>(), 0)
+    };
+    let contrasted = contrast(&leaves(), &joined(0)?, &joined(1)?)?; //          [b, e] each
+    let mut total = contrasted.direct;
 
     let mut start = 0;
-    for (s, [part, _]) in embedded.iter().enumerate() {
+    for (s, [part, other]) in embedded.iter().enumerate() {
         let len = part.shape()[0];
-        let leaves: Vec<D> = constants.iter().map(Differentiable::leaf).collect();
+        let (leaves, pair) = match &recorded {
+            Some(leaves) => (leaves.clone(), [part.clone(), other.clone()]),
+            None => {
+                let leaves = leaves();
+                let pair = embed(&leaves, s)?;
+                (leaves, pair)
+            }
+        };
         let mut surrogate = D::full(0.0, &[], &part.device())?;
-        for (e, g) in embed(&leaves, s)?.iter().zip(&gradients) {
+        for (e, g) in pair.iter().zip(&contrasted.embeddings) {
             surrogate = surrogate.add(&e.mul(&g.slice(0, start, len)?)?.sum_all()?)?;
         }
         let wanted: Vec<&D> = leaves.iter().collect();
@@ -68,5 +109,5 @@ pub fn accumulate<D: Differentiable>(
         }
         start += len;
     }
-    Ok((value, total))
+    Ok((contrasted.loss, total))
 }

@@ -59,7 +59,12 @@ pub struct Options {
 ///
 /// # Errors
 /// As [`crate::run::run`].
-pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, device: &D::Device) -> Outcome {
+pub fn run<D: Differentiable>(
+    options: &Options,
+    extension: &impl Extension,
+    device: &D::Device,
+    others: &experiment::Others,
+) -> Outcome {
     let seeds = seeds(&options.seeds)?;
     if !(1..=MOST_JOBS).contains(&options.jobs) {
         return Err(Failure::input("--jobs", format!("from 1 to {MOST_JOBS}, found {}", options.jobs)));
@@ -83,7 +88,7 @@ pub fn run<D: Differentiable>(options: &Options, extension: &impl Extension, dev
         provenance,
         reuse: options.reuse.clone(),
     };
-    experiment::run::<D>(&options.experiment, &options.set, &how, extension, device).map(|_| ())
+    experiment::run::<D>(&options.experiment, &options.set, &how, extension, device, others).map(|_| ())
 }
 
 /// More trainings at a time than this are a mistake, and so are more seeds.

@@ -2,26 +2,26 @@
 
 use super::Registries;
 use super::corpora::{Drawn, Sweep};
-use super::models::{Ready, complete, features, groups, json, judge, plain, share};
+use super::models::{Ready, complete, features, groups, json, plain, share};
 use super::plan::Unit;
+use super::ranks::Job;
 use crate::calibration;
 use crate::experiment::Variant;
 use crate::failure::{Failure, Outcome};
-use crate::judging::{self, Judge};
 use crate::probes::log as probes;
 use crate::probes::watch::{Probing, Snapshots};
-use crate::results::images::{self, Images, Judged};
+use crate::ranks::Ranks;
+use crate::results::images::{self, Judged};
 use crate::results::provenance::{self, Provenance};
 use crate::results::trainings::{self, Finished, Maker, of_training};
-use crate::results::{Row, Status, folder, inputs, samples, save_json};
+use crate::results::{Row, Status, folder, inputs, save_json};
 use crate::training::validation::{Figures, Validating, said};
 use crate::training::{Watching, start, train};
-use simseg::{Choice, Loaded, Model};
+use simseg::{Loaded, Model};
 use simseg_data::atomic;
-use simseg_segment::metrics::Metric;
 use simseg_tensor::Differentiable;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Everything that a unit needs.
@@ -44,6 +44,8 @@ pub struct Work<'a, D: Differentiable> {
     pub sweep: &'a Sweep,
     /// The first failure of a variant.
     pub first: Mutex<Option<Failure>>,
+    /// Other processes that train and judge with this one, if there are any.
+    pub ranks: Option<Arc<dyn Ranks>>,
 }
 
 impl<D: Differentiable> Work<'_, D> {
@@ -194,8 +196,11 @@ impl<D: Differentiable> Work<'_, D> {
             probing: probing.as_ref(),
             validating: validating.as_ref(),
             features: features(self.out, &settings, self.maker)?,
+            ranks: self.ranks.clone(),
         };
-        let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, watching)?;
+        self.tell(|| Job::Train(unit.into()));
+        let trained = train::<D>(&settings, unit.seed, corpus, training, &place, device, watching);
+        let trained = trained.map_err(|failure| self.alone(failure))?;
         let (images_per_second, seconds, waiting) =
             (trained.images_per_second, trained.seconds, 100.0 * trained.waiting);
         crate::output::note!(
@@ -230,7 +235,7 @@ impl<D: Differentiable> Work<'_, D> {
     }
 
     /// The trained model.
-    fn loaded(&self, unit: &Unit) -> Outcome<Loaded<D::Plain>> {
+    pub(super) fn loaded(&self, unit: &Unit) -> Outcome<Loaded<D::Plain>> {
         let folder = of_training(self.out, &unit.key).join("model");
         Ok(Loaded::read(&folder, &self.registries.judging, self.device)?)
     }
@@ -245,6 +250,17 @@ impl<D: Differentiable> Work<'_, D> {
     ) -> Outcome<Model<D::Plain>> {
         let settings = complete(&self.variants[index].settings, loaded.tokenizer.vocabulary());
         share(&of_training(self.out, &unit.key), &self.place(index, unit.seed), &settings)?;
+        self.assembled(index, loaded, first)
+    }
+
+    /// The trained model with the settings of a variant.
+    pub(super) fn assembled(
+        &self,
+        index: usize,
+        loaded: Loaded<D::Plain>,
+        first: Option<&Ready<D::Plain>>,
+    ) -> Outcome<Model<D::Plain>> {
+        let settings = complete(&self.variants[index].settings, loaded.tokenizer.vocabulary());
         let (description, recipe) = (settings.description(), settings.segmentation);
         match first.filter(|(_, model)| *model.description() == description) {
             Some((_, model)) => Ok(model.with_recipe(recipe)?),
@@ -253,48 +269,5 @@ impl<D: Differentiable> Work<'_, D> {
                 Ok(Model::assemble(loaded, Some(recipe), self.registries.judging.clone(), self.device)?)
             }
         }
-    }
-
-    /// Judges variants together; leaves pictures to look at.
-    fn judged(&self, unit: &Unit, group: &[Ready<D::Plain>]) -> Outcome<Vec<Judged>> {
-        let registry = &self.registries.judging;
-        let settings = &self.variants[group[0].0].settings;
-        let mut seen: Vec<Images> = group.iter().map(|_| Images::new()).collect();
-        for (prefix, source) in settings.evaluation.data.list() {
-            let dataset = registry.data.open_dataset(source, settings.seeds.test)?;
-            let words = group[0].1.classes(simseg::ClassList::parse(&dataset.class_lines().join("\n"))?)?;
-            let metrics = group.iter().map(|(index, _)| {
-                let names = &self.variants[*index].settings.evaluation.metrics;
-                names.iter().map(|name| Ok(registry.segment.metrics.build(&Choice::new(name))?)).collect()
-            });
-            let metrics: Vec<Vec<Box<dyn Metric<D::Plain>>>> = metrics.collect::<Outcome<_>>()?;
-            let models = self.calibrated(unit.seed, group, &words, &prefix)?;
-            let all = group.iter().zip(&models).zip(&metrics);
-            let judges: Vec<Judge<'_, D::Plain>> = all
-                .map(|(((index, _), model), metrics)| judge(model, &words, metrics, self.variants[*index].built_in))
-                .collect();
-            seen.iter_mut().for_each(|seen| seen.classes(&prefix, dataset.classes()));
-            let mut pictures: Vec<Vec<samples::Sample>> = group.iter().map(|_| vec![]).collect();
-            self.sweep.at(format!("{} seed {}: {prefix}judging", self.variants[group[0].0].name, unit.seed));
-            judging::panel(&judges, &*dataset, 0..dataset.len(), &mut |number, image| {
-                if image.index < self.variants[group[number].0].settings.evaluation.pictures {
-                    pictures[number].push(samples::Sample::of(&*dataset, &image, &judges[number])?);
-                }
-                let names = &self.variants[group[number].0].settings.evaluation.metrics;
-                seen[number].add(&prefix, &image.item.stem, names, &image.observed);
-                self.sweep.add(1, None);
-                Ok(())
-            })?;
-            for (number, (index, _)) in group.iter().enumerate() {
-                let place = self.place(*index, unit.seed);
-                samples::save(&place.join("pictures"), &prefix, &pictures[number])?;
-            }
-        }
-        let mut known = images::Known::default();
-        let finish = |(seen, (index, _)): (Images, &Ready<D::Plain>)| {
-            seen.save(&self.place(*index, unit.seed).join(images::NAME))?;
-            seen.judge_after(registry, &mut known)
-        };
-        seen.into_iter().zip(group).map(finish).collect()
     }
 }

@@ -71,7 +71,10 @@ impl<T: Tensor> Batch<T> {
                 let captions = captions.slice(part.start, part.len())?;
                 match self.dropout {
                     None => network.encode_text(&captions, &mut NoTap)?,
-                    Some(dropout) => network.encode_text_dropped(&captions, dropout.from(part.start), &mut NoTap)?,
+                    Some(dropout) => {
+                        let first = dropout.first as usize + part.start;
+                        network.encode_text_dropped(&captions, dropout.from(first), &mut NoTap)?
+                    }
                 }
             }
             Given::Features(features) => network.project(Side::Text, &some(features)?)?,

@@ -10,6 +10,7 @@ use simseg_data::{Pairs, Picture, Tokenizer};
 use simseg_model::{Architecture, TokenBatch};
 use simseg_tensor::Normalisation;
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 /// Image-caption pairs, ready for the network.
 pub struct Corpus {
@@ -123,23 +124,24 @@ impl Corpus {
     /// that it is called on.
     ///
     /// In the place of a pair that cannot be read stands the next one by index that can be and is not in the batch; all other places
-    /// are as they would have been. With more than `most` that cannot be read it stops looking.
-    pub fn read(&self, picks: &[usize], draw: Draw, most: usize, frozen: &Frozen) -> Read {
+    /// are as they would have been. With more than `most` that cannot be read it stops looking. Of the batch `picks` only the pairs at
+    /// the places `own` are read.
+    pub fn read(&self, (picks, own): (&[usize], Range<usize>), draw: Draw, most: usize, frozen: &Frozen) -> Read {
         let mut problems = vec![];
-        let batch = self.read_with(picks, draw, (most, &mut problems), frozen);
+        let batch = self.read_with((picks, own), draw, (most, &mut problems), frozen);
         Read { problems, batch }
     }
 
     fn read_with(
         &self,
-        picks: &[usize],
+        (batch, own): (&[usize], Range<usize>),
         draw: Draw,
         (most, problems): (usize, &mut Vec<(usize, String)>),
         frozen: &Frozen,
     ) -> Outcome<Pairs32> {
         let shape =
             frozen.image.as_ref().map_or([3, self.side * self.side], |features| [features.most(), features.width()]);
-        let one = shape[0] * shape[1];
+        let (one, picks) = (shape[0] * shape[1], &batch[own]);
         let fill = |index: usize, out: &mut [f32]| match &frozen.image {
             None => self.pixels(index, draw, out),
             Some(features) => features.read(index, out).map(drop),
@@ -147,7 +149,7 @@ impl Corpus {
         let (mut values, mut seen) = (vec![0.0f32; picks.len() * one], picks.to_vec());
         let read = values.par_chunks_mut(one).zip(picks).map(|(out, &index)| fill(index, out));
         let read: Vec<Result<(), String>> = read.collect();
-        let mut taken: HashSet<usize> = picks.iter().copied().collect();
+        let mut taken: HashSet<usize> = batch.iter().copied().collect();
         // One after the other: which pair stands in must not depend on threads.
         for ((place, problem), out) in read.into_iter().enumerate().zip(values.chunks_mut(one)) {
             let Err(problem) = problem else { continue };
@@ -230,7 +232,7 @@ fn note(problems: &mut Vec<(usize, String)>, (index, problem): (usize, String), 
 
 /// What was read of some pairs, or why it could not be.
 fn read_all<V: Send>(
-    pairs: std::ops::Range<usize>,
+    pairs: Range<usize>,
     read: impl Fn(usize) -> simseg_data::Result<V> + Sync,
 ) -> Vec<Result<V, String>> {
     pairs.into_par_iter().map(|index| read(index).map_err(|error| error.to_string())).collect()

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! for each step:  images, captions = next pairs
-//!                 S    = similarity(encode(images), encode(captions))     [b, b]
-//!                 loss = InfoNCE(S / τ), or another, + the aligner's own terms
-//!                 AdamW(∇loss)
+//!                 loss = objective.step(images, captions)
+//!                 look, say, save
 //! ```
 //!
-//! Reading order: this file (the step, then the loop around it), [`batch`] (what goes in), `parts` (a step on small memory), [`frozen`]
+//! Reading order: [`objective`] (the step), [`batch`] (what goes in), `parts` (a step on small memory, and by several ranks), this file (the
+//! loop around it), [`follow`] (the loop of the other ranks), [`frozen`]
 //! (features that are computed once, in files of [`features`]), [`corpus`] (what it sees; `read`: one batch of it), [`order`] (when),
 //! [`skipped`] (what could not be read), [`vocabulary`], [`start`] (where it starts, what stays frozen), [`state`] (checkpoints), [`validation`],
 //! [`kept`] (models on the way), [`log`].
@@ -20,143 +20,38 @@ pub mod vocabulary;
 pub mod start;
 pub mod batch;
 mod parts;
+pub mod objective;
 pub mod features;
 pub mod frozen;
 pub mod state;
 pub mod validation;
 pub mod kept;
 pub mod log;
+pub mod follow;
 
 use crate::ahead::ahead_by;
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
 use crate::probes::log as probes;
 use crate::probes::watch::{Probing, Snapshots};
+use crate::ranks::{self, Ranks};
 use batch::Batch;
 use corpus::Corpus;
 use frozen::Frozen;
 use kept::Kept;
 use log::{Log, StepMetrics};
+use objective::Objective;
 use order::Order;
 use simseg::Registry;
-use simseg_model::{AlignerConfig, Dropout, LossConfig, NetworkConfig, Parameters, Stage};
-use simseg_tensor::{Differentiable, Ops, Result, Tensor};
+use simseg_model::{Dropout, Parameters};
+use simseg_tensor::{Differentiable, Tensor};
 use skipped::Skipped;
 use state::State;
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use validation::{Figures, Validating};
-
-/// What is trained: how parameters become a loss.
-pub struct Objective<T: Tensor> {
-    /// Both encoders and the temperature.
-    pub network: Box<dyn NetworkConfig<T>>,
-    /// What is compared.
-    pub aligner: Box<dyn AlignerConfig<T>>,
-    /// How similarities become a loss.
-    pub loss: Box<dyn LossConfig<T>>,
-    /// Sub-batches that the networks go through one after another.
-    pub parts: usize,
-}
-
-impl<T: Tensor> Objective<T> {
-    /// The objective that the settings describe.
-    ///
-    /// # Errors
-    /// If nobody knows a kind.
-    pub fn new(settings: &Settings, registry: &Registry<T>) -> Outcome<Self> {
-        let aligner = registry.model.aligners.build(&settings.aligner)?;
-        let (network, loss) = (settings.network(registry)?, settings.loss(registry)?);
-        Ok(Self { network, aligner, loss, parts: settings.training.parts })
-    }
-
-    /// The loss of a batch, a scalar, as a function of the parameters.
-    ///
-    /// # Errors
-    /// If shapes do not fit.
-    pub fn loss(&self, parameters: &Parameters<T>, batch: &Batch<T>) -> Result<T> {
-        let network = self.network.build(parameters)?;
-        let aligner = self.aligner.build(Stage::Training, parameters)?;
-        let [image, text] = batch.encode(&*network, 0..batch.len())?; //    [b, 1+n, e], [b, m, e]
-        let similarity = aligner.similarity(&image, &text)?; //             [b, b]
-        let loss = self.loss.build(parameters)?.loss(&similarity, &network.temperature()?)?;
-        match aligner.extra_loss(&image, &text)? {
-            Some(extra) => loss.add(&extra),
-            None => Ok(loss),
-        }
-    }
-
-    /// What the loss divides similarities by, at these parameters.
-    ///
-    /// # Errors
-    /// If the backend fails.
-    pub fn temperature(&self, parameters: &Parameters<T>) -> Result<f64> {
-        let learned = self.network.build(parameters)?.temperature()?;
-        self.loss.build(parameters)?.divisor(&learned)?.item()
-    }
-}
-
-impl<D: Differentiable> Objective<D> {
-    /// One step: returns the loss before it. If that is no number the parameters stay as they were (the optimiser's means do
-    /// not).
-    ///
-    /// # Errors
-    /// If shapes do not fit.
-    pub fn step(&self, state: &mut State<D>, batch: &Batch<D>, rate: f64) -> Result<f64> {
-        let values: Vec<D> = state.trained_only(state.parameters.values()).map(Differentiable::detach).collect();
-        let (loss, gradients) = self.gradients(state, &values, batch)?;
-        let updated = self.stepped(state, &values, &gradients, rate)?;
-        // Read last: reading waits for the device, and a GPU would idle while the rest of the step is asked for.
-        let value = loss.item()?;
-        if value.is_finite() {
-            state.parameters = updated;
-            state.average()?;
-        }
-        Ok(value)
-    }
-
-    /// The loss of a batch, and its gradients for the parameters that are trained, whose `values` are given.
-    ///
-    /// # Errors
-    /// If shapes do not fit.
-    pub fn gradients(&self, state: &State<D>, values: &[D], batch: &Batch<D>) -> Result<(D, Vec<D>)> {
-        let (loss, mut gradients) = if self.parts > 1 {
-            parts::gradients(self, state, values, batch)?
-        } else {
-            let leaves: Vec<D> = values.iter().map(Differentiable::leaf).collect();
-            let loss = self.loss(&state.with_trained(&leaves)?, batch)?;
-            loss.backward(&leaves.iter().collect::<Vec<_>>())?
-        };
-        self.spare_padding(state, batch, &mut gradients)?;
-        Ok((loss, gradients))
-    }
-
-    /// No gradient reaches the embedding of padding, as in PyTorch.
-    fn spare_padding(&self, state: &State<D>, batch: &Batch<D>, gradients: &mut [D]) -> Result<()> {
-        let (Some(table), Some(captions)) = (self.network.padded_embeddings(), batch.captions()) else { return Ok(()) };
-        let mut names = state.parameters.iter().zip(&state.trained).filter(|(_, trained)| **trained);
-        let Some(index) = names.position(|((name, _), _)| name == table) else { return Ok(()) };
-        let [words, width] = gradients[index].dims()?;
-        let keep: Vec<f32> = (0..words).map(|word| if word == captions.pad { 0.0 } else { 1.0 }).collect();
-        let keep = D::from_host(&keep, &[words, 1], &gradients[index].device())?;
-        gradients[index] = gradients[index].mul(&keep.expand(&[words, width])?)?;
-        Ok(())
-    }
-
-    /// The parameters after the optimiser's step, within their bounds: beyond them a temperature's gradient is 0, and it would
-    /// never come back.
-    fn stepped(&self, state: &mut State<D>, values: &[D], gradients: &[D], rate: f64) -> Result<Parameters<D>> {
-        let updated = state.optimiser.update(values, gradients, rate)?;
-        let stepped = state.with_trained(&updated)?;
-        let network = self.network.build(&stepped)?;
-        let bounded = stepped.iter().zip(&state.trained).map(|((name, value), &trained)| match trained {
-            true => Ok(network.bounded(name, value)?.unwrap_or_else(|| value.clone())),
-            false => Ok(value.clone()),
-        });
-        stepped.with(bounded.collect::<Result<Vec<D>>>()?)
-    }
-}
 
 /// A finished run.
 pub struct Trained<T> {
@@ -182,6 +77,8 @@ pub struct Watching<'a, T: Tensor> {
     pub validating: Option<&'a Validating>,
     /// Where features of frozen towers are kept, if anywhere.
     pub features: frozen::Place,
+    /// Other processes that train the same model, if there are any: they [`follow`] this one, which is rank 0.
+    pub ranks: Option<Arc<dyn Ranks>>,
 }
 
 /// Trains until the last step, from the last checkpoint if there is one. Leaves `state.safetensors`, `metrics.jsonl`, with probes `probes.jsonl`
@@ -199,12 +96,12 @@ pub fn train<D: Differentiable>(
     device: &D::Device,
     watching: Watching<'_, D::Plain>,
 ) -> Outcome<Trained<D>> {
-    let Watching { progress, snapshots, probing, validating, features } = watching;
+    let Watching { progress, snapshots, probing, validating, features, ranks } = watching;
     let config = settings.training_text(seed, registry)?;
     let (checkpoint, log) = (folder.join("state.safetensors"), folder.join("metrics.jsonl"));
     let (layout, training) = (start::layout(settings, registry)?, &settings.training);
     let (steps, schedule) = (training.steps(corpus.len()), training.schedule(training.steps(corpus.len())));
-    let objective = Objective::new(settings, registry)?;
+    let objective = Objective::new(settings, registry)?.shared_by(ranks.clone(), settings)?;
     let trained = start::trained(settings, &layout, &*objective.network)?;
     let resumed = checkpoint.exists();
     let mut state = if resumed {
@@ -214,6 +111,10 @@ pub fn train<D: Differentiable>(
         State::new(values, trained, training.adamw)?.averaged_by(training.ema)
     };
     let frozen = Frozen::of(settings, &state, (&*objective.network, corpus), &features, device)?;
+    let ranks = ranks.as_deref();
+    if let Some(ranks) = ranks {
+        follow::meet(ranks, &state, corpus, &config)?;
+    }
     let mut skipped = Skipped::open(folder, training.max_corrupt_samples, resumed)?;
     let mut lines = log::read(&log)?;
     lines.retain(|line| line.step < state.step());
@@ -248,16 +149,16 @@ pub fn train<D: Differentiable>(
     let readers = readers.map_err(|error| Failure::Machine(format!("threads that read batches: {error}")))?;
     let (first, earlier) = (state.step(), state.seconds);
     let mut order = Order::new(corpus.len(), training.batch, settings.seeds.order(seed));
+    let own = ranks.map_or(0..training.batch, |ranks| ranks::own(ranks, training.batch));
     let batches = (first..steps).map(|step| {
         let (draw, picks) = order.at(step);
-        readers.install(|| corpus.read(&picks, draw, training.max_corrupt_samples, &frozen))
+        readers.install(|| corpus.read((&picks, own.clone()), draw, training.max_corrupt_samples, &frozen))
     });
     let (start, mut looking, mut before, mut waited) = (Instant::now(), Duration::ZERO, Instant::now(), Duration::ZERO);
     ahead_by(training.prefetch, batches, |read| {
         let (index, wait) = (state.step(), before.elapsed());
         waited += wait;
-        let dropout = Dropout { rate: training.text_dropout, seed: settings.seeds.order(seed), step: index, first: 0 };
-        let dropout = (training.text_dropout > 0.0).then_some(dropout);
+        let dropout = dropout(settings, seed, index, own.start);
         let batch = Batch { dropout, ..read.take::<D>(&mut skipped, device)? };
         let rate = schedule.rate_at(index + 1, steps);
         let loss = objective.step(&mut state, &batch, rate)?;
@@ -271,6 +172,9 @@ pub fn train<D: Differentiable>(
         log.add(&StepMetrics { step: index, loss, rate, temperature, wait_seconds, validation })?;
         state.seconds = earlier + start.elapsed().saturating_sub(looking).as_secs_f64();
         if state.step() % training.checkpoint_every == 0 || state.step() == steps {
+            if let Some(ranks) = ranks {
+                follow::agree(ranks, &state, &mut skipped)?;
+            }
             log.flush()?;
             skipped.save()?;
             state.save(&checkpoint, &config)?;
@@ -288,6 +192,12 @@ pub fn train<D: Differentiable>(
     Ok(Trained { parameters: state.judged()?, images_per_second, seconds: state.seconds, waiting })
 }
 
+/// What the text tower drops at a step, if it does, from this place of the batch on.
+fn dropout(settings: &Settings, seed: u64, step: u64, first: usize) -> Option<Dropout> {
+    let rate = settings.training.text_dropout;
+    (rate > 0.0).then(|| Dropout { rate, seed: settings.seeds.order(seed), step, first: first as u64 })
+}
+
 /// What to do about a loss that is no number.
 fn diverged(folder: &Path, checkpoint: &Path, loss: f64, step: u64) -> Failure {
     let kept = if checkpoint.exists() {
@@ -295,5 +205,6 @@ fn diverged(folder: &Path, checkpoint: &Path, loss: f64, step: u64) -> Failure {
     } else {
         "no checkpoint yet".into()
     };
-    Failure::file(folder, format!("the loss is {loss} at step {step}; {kept}. Try a lower training.schedule.rate"))
+    let place = folder.display();
+    Failure::Diverged(format!("{place}: the loss is {loss} at step {step}; {kept}. Try a lower training.schedule.rate"))
 }

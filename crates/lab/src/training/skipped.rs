@@ -4,6 +4,7 @@
 //! from its seed; the list is kept beside its checkpoints, so that a training that is resumed has met the same ones.
 
 use crate::failure::{Failure, Outcome};
+use crate::ranks::Ranks;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,20 @@ impl Skipped {
         }
         if self.met.len() <= NAMED {
             crate::output::note!("skipped: {problem}");
+        }
+        Ok(())
+    }
+
+    /// Notes what other ranks met, too; all ranks come here together, and have the same list then.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn join(&mut self, ranks: &dyn Ranks) -> Outcome {
+        let own = serde_json::to_vec(&self.met).unwrap_or_default();
+        for (rank, others) in ranks.gather(&own).into_iter().enumerate().filter(|(rank, _)| *rank != ranks.rank()) {
+            let met: BTreeMap<usize, String> = serde_json::from_slice(&others)
+                .map_err(|error| Failure::Machine(format!("what rank {rank} skipped: {error}")))?;
+            met.iter().try_for_each(|(index, problem)| self.add(*index, problem))?;
         }
         Ok(())
     }

@@ -37,6 +37,13 @@ impl<T: Tensor> Loss<T> for InfoNce {
         info_nce(similarity, &self.divisor(temperature)?, self.label_smoothing)
     }
 
+    fn share(&self, images: &T, captions: &T, first: usize, temperature: &T) -> Result<T> {
+        let tau = bounded(&self.divisor(temperature)?)?.reshape(&[1, 1])?;
+        let [p, b] = images.dims()?;
+        let rows = |similarity: &T| rows_cross_entropy(&similarity.div(&tau)?, first, self.label_smoothing); // [p, b] → []
+        rows(images)?.add(&rows(captions)?)?.scale(0.5 * p as f64 / b as f64)
+    }
+
     fn divisor(&self, temperature: &T) -> Result<T> {
         match self.fixed_temperature {
             None => Ok(temperature.clone()),
@@ -87,10 +94,16 @@ pub fn bounded<T: Tensor>(temperature: &T) -> Result<T> {
 /// # Errors
 /// If `logits` is not square.
 pub fn diagonal_cross_entropy<T: Tensor>(logits: &T, smoothing: f64) -> Result<T> {
-    let b = pairs("info_nce", logits)?;
-    let log_p = logits.log_softmax()?; //                              [b, b]
-    let diagonal: Vec<usize> = (0..b).collect();
-    let index = T::index_from_host(&diagonal, &[b, 1], &logits.device())?;
+    pairs("info_nce", logits)?;
+    rows_cross_entropy(logits, 0, smoothing)
+}
+
+/// Cross-entropy of every row of `logits [p, b]`, averaged: row `k` has to find column `first + k`.
+fn rows_cross_entropy<T: Tensor>(logits: &T, first: usize, smoothing: f64) -> Result<T> {
+    let [p, _] = logits.dims()?;
+    let log_p = logits.log_softmax()?; //                              [p, b]
+    let right: Vec<usize> = (first..first + p).collect();
+    let index = T::index_from_host(&right, &[p, 1], &logits.device())?;
     let nll = log_p.gather(1, &index)?.mean_all()?.neg()?;
     if smoothing == 0.0 {
         return Ok(nll);

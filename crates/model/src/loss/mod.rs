@@ -24,6 +24,17 @@ pub trait Loss<T: Tensor>: Send + Sync {
     /// If `similarity` is not square.
     fn loss(&self, similarity: &T, temperature: &T) -> Result<T>;
 
+    /// What some of the pairs add to the loss of a batch that is spread over several processes, a scalar: the shares of all pairs sum to
+    /// [`Self::loss`]. `images [p, b]`: some images against all captions, `captions [p, b]`: their captions against all images, of which
+    /// pair `k` is pair `first + k` of the batch.
+    ///
+    /// # Errors
+    /// If shapes do not fit, or the loss can't be split so, as it is unless a loss says how.
+    fn share(&self, images: &T, captions: &T, first: usize, temperature: &T) -> Result<T> {
+        let _ = (images, captions, first, temperature);
+        Err(Error::setting("loss", "one that can be computed by several processes, such as `info-nce` or `siglip`"))
+    }
+
     /// What similarities are divided by, `[]`, given the temperature of the network: that, unless the loss has its own.
     ///
     /// # Errors

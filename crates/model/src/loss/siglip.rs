@@ -58,17 +58,27 @@ fn log_sigmoid<T: Tensor>(x: &T) -> Result<T> {
 /// # Errors
 /// If `similarity` is not square.
 pub fn siglip<T: Tensor>(similarity: &T, log_scale: &T, bias: &T) -> Result<T> {
-    let b = pairs("siglip", similarity)?;
+    pairs("siglip", similarity)?;
+    rows(similarity, 0, log_scale, bias)
+}
+
+/// The same sum over some images only, `similarity [p, b]`: image `k` belongs to caption `first + k`.
+fn rows<T: Tensor>(similarity: &T, first: usize, log_scale: &T, bias: &T) -> Result<T> {
+    let [p, b] = similarity.dims()?;
     let (scale, bias) = (log_scale.exp()?.reshape(&[1, 1])?, bias.reshape(&[1, 1])?);
-    let logits = similarity.mul(&scale)?.add(&bias)?; //                            [b, b]
-    let signs: Vec<f64> = (0..b * b).map(|i| if i / b == i % b { 1.0 } else { -1.0 }).collect();
-    let signs = T::from_host(&signs, &[b, b], &similarity.device())?;
+    let logits = similarity.mul(&scale)?.add(&bias)?; //                            [p, b]
+    let signs: Vec<f64> = (0..p * b).map(|i| if first + i / b == i % b { 1.0 } else { -1.0 }).collect();
+    let signs = T::from_host(&signs, &[p, b], &similarity.device())?;
     log_sigmoid(&logits.mul(&signs)?)?.sum_all()?.scale(-1.0 / b as f64)
 }
 
 impl<T: Tensor> Loss<T> for Sigmoid<T> {
     fn loss(&self, similarity: &T, _: &T) -> Result<T> {
         siglip(similarity, &self.log_scale, &self.bias)
+    }
+
+    fn share(&self, images: &T, _: &T, first: usize, _: &T) -> Result<T> {
+        rows(images, first, &self.log_scale, &self.bias)
     }
 
     fn divisor(&self, _: &T) -> Result<T> {

@@ -5,7 +5,7 @@ use crate::experiment::{Experiment, Settings};
 use crate::failure::{Failure, Outcome};
 use crate::training::batch::Batch;
 use crate::training::state::State;
-use crate::training::{Objective, vocabulary};
+use crate::training::{objective::Objective, vocabulary};
 use rayon::prelude::*;
 use simseg::{Extension, Loaded, Registry};
 use simseg_data::transform::normalise_into;

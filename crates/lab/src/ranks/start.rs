@@ -1,0 +1,46 @@
+//! Which ranks there are when a command starts.
+
+use super::Ranks;
+use crate::failure::{Failure, Outcome};
+use std::sync::Arc;
+
+/// Set by `mpirun` and `srun` of the usual kinds to the number of ranks: Open MPI, MPICH and Intel MPI, MVAPICH.
+const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"];
+
+/// The ranks that this process is one of; none where it was started alone.
+///
+/// # Errors
+/// If it was started as one of several, by a build without MPI.
+pub fn here() -> Outcome<Option<Arc<dyn Ranks>>> {
+    let size = SIZES.iter().find_map(|name| std::env::var(name).ok()?.parse::<usize>().ok());
+    if size.is_none_or(|size| size < 2) {
+        return Ok(None);
+    }
+    #[cfg(feature = "mpi")]
+    return super::mpi::Mpi::start().map(|ranks| {
+        if ranks.rank() > 0 {
+            crate::output::silence();
+        }
+        Some(Arc::new(ranks) as Arc<dyn Ranks>)
+    });
+    #[cfg(not(feature = "mpi"))]
+    Err(Failure::input(
+        "mpirun",
+        "this build cannot train over MPI; expected one with the feature `mpi` (`cargo xtask mpi` makes it)",
+    ))
+}
+
+/// The end of what ranks did together: a failure that only one knows of ends all.
+///
+/// # Errors
+/// That of a process alone, or a check that does not hold once the others have been let go.
+pub fn ended(outcome: Outcome, others: &Option<Arc<dyn Ranks>>) -> Outcome {
+    match (others, outcome) {
+        (Some(ranks), Err(Failure::Diverged(_))) if ranks.rank() > 0 => {
+            ranks.wait(); // for rank 0, which says it and ends all
+            Ok(())
+        }
+        (Some(ranks), Err(failure @ (Failure::Input(_) | Failure::Machine(_)))) => ranks.end(&failure),
+        (_, outcome) => outcome,
+    }
+}
