@@ -3,8 +3,7 @@
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
 //! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`web`] (the live page), [`lines`] (how long, how safe),
-//! [`python`] (the wheel), [`totals`] (the last
-//! line).
+//! [`python`] (the wheel), [`mpi`] (several processes), [`totals`] (the last line).
 
 mod steps;
 mod libtorch;
@@ -13,6 +12,7 @@ mod peers;
 mod web;
 mod lines;
 mod python;
+mod mpi;
 mod totals;
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask test                 everything that has to pass, libtorch included
-cargo xtask test --only STEP     some of: fmt lines clippy test doc web libtorch (repeat for more)
+cargo xtask test --only STEP     some of: fmt lines clippy test doc web mpi libtorch (repeat for more)
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
 cargo xtask lines                lines of Rust per crate; fails where a file is too long, or has `unsafe` outside crates/cpu
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
@@ -30,6 +30,7 @@ cargo xtask bench-peers          this CPU beside PyTorch, onnxruntime and pydens
                                  benches/peers/cpu.py ([--quick] [--only ROW] [--turns N] …; with any, nothing is written but --out)
 cargo xtask growth               how time and memory of the cpu backend grow → benches/results/growth-<cpu>.csv and .svg;
                                  [--quick] [--turns N] [--only AXIS]: target/growth.csv and .svg
+cargo xtask mpi [--test]         simseg with training over MPI → target/release/simseg; with --test run on 2 and 3 ranks
 cargo xtask python               the Python wheel (crates/python): built, installed alone into a fresh environment, tested
 cargo xtask web [--test]         the live page → target/web (simseg.html is one file); with --test driven in headless Chromium
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ["web", ref options @ ..] => web::web(options),
         ["lines"] => lines::lines(),
         ["python"] => python::python(),
+        ["mpi", ref options @ ..] => mpi::mpi(options),
         ["libtorch"] => exports(),
         ["fuzz", ref options @ ..] => fuzz(options),
         ["fixtures"] => fixtures(),

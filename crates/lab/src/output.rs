@@ -61,7 +61,8 @@ pub fn aside(text: Arguments<'_>) {
 
 /// A line to stderr that is never kept back.
 pub fn error(text: Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    // At once: other processes write there, too.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Writes a value as JSON for people.

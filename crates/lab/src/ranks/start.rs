@@ -3,6 +3,7 @@
 use super::Ranks;
 use crate::failure::{Failure, Outcome};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Set by `mpirun` and `srun` of the usual kinds to the number of ranks: Open MPI, MPICH and Intel MPI, MVAPICH.
 const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"];
@@ -30,6 +31,9 @@ pub fn here() -> Outcome<Option<Arc<dyn Ranks>>> {
     ))
 }
 
+/// What one rank finds wrong, rank 0 has most likely found, too: it is given so long to say it for all.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The end of what ranks did together: a failure that only one knows of ends all.
 ///
 /// # Errors
@@ -40,7 +44,12 @@ pub fn ended(outcome: Outcome, others: &Option<Arc<dyn Ranks>>) -> Outcome {
             ranks.wait(); // for rank 0, which says it and ends all
             Ok(())
         }
-        (Some(ranks), Err(failure @ (Failure::Input(_) | Failure::Machine(_)))) => ranks.end(&failure),
+        (Some(ranks), Err(failure @ (Failure::Input(_) | Failure::Machine(_)))) => {
+            if ranks.rank() > 0 {
+                std::thread::sleep(PATIENCE);
+            }
+            ranks.end(&failure)
+        }
         (_, outcome) => outcome,
     }
 }

@@ -176,7 +176,9 @@ impl Corpus {
         let text = match &frozen.text {
             None => {
                 let captions: Vec<&[u32]> = seen.iter().map(|&i| self.caption(i)).collect();
-                Host::Raw(TokenBatch::new(&captions, self.tokenizer.pad(), 0)?)
+                // As wide as the whole batch: what dropout draws for a caption depends on it.
+                let width = batch.iter().map(|&i| self.caption(i).len()).max().unwrap_or(0);
+                Host::Raw(TokenBatch::new(&captions, self.tokenizer.pad(), width)?)
             }
             Some(features) => {
                 features.batch(&seen).map_err(|problem| Failure::input("training.frozen_features", problem))?

@@ -136,8 +136,8 @@ mod tests {
         let pixels: Vec<f64> = (0..PAIRS * 3 * 16 * 16).map(|_| random::uniform(&mut rng) - 0.5).collect();
         let pixels = D::<E>::from_host(&pixels, &[PAIRS, 3, 16, 16], &CpuDevice).unwrap();
         let sentences: Vec<Vec<u32>> =
-            (0..PAIRS).map(|i| (0..2 + i % 4).map(|j| 1 + ((3 * i + 5 * j) % 19) as u32).collect()).collect();
-        let captions = TokenBatch::new(&sentences[start..end], 0, 0).unwrap();
+            (0..PAIRS).map(|i| (0..2 + i / 4).map(|j| 1 + ((3 * i + 5 * j) % 19) as u32).collect()).collect();
+        let captions = TokenBatch::new(&sentences[start..end], 0, 4).unwrap(); // as wide as that of all pairs
         let pixels = pixels.slice(0, start, end - start).unwrap();
         let values: Vec<D<E>> = state.trained_only(state.parameters.values()).cloned().collect();
         let dropout = Dropout { rate: case.dropout, seed: 5, step: 11, first: start as u64 };
