@@ -1,18 +1,19 @@
 //! How training is fed: batches that are read ahead.
 
 #[path = "common/program.rs"]
-#[allow(dead_code, reason = "nothing is refused here")]
 mod program;
 #[path = "common/world.rs"]
 mod world;
-use program::{simseg, text};
-use world::{World, log, out, trained};
+use program::{ok, refused, simseg, text};
+use world::{World, log, out, trained, weights};
 
 #[test]
 fn batches_read_ahead_change_no_bit_and_the_wait_for_them_is_measured() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::draw(folder.path());
-    let augment = "augment = [{ kind = \"random-resized-crop\" }, { kind = \"auto-augment\" }]";
+    // Everything that is drawn for a pair or a step takes part.
+    let augment =
+        "caption_noise = 0.2\nmixup = 0.3\naugment = [{ kind = \"random-resized-crop\" }, { kind = \"auto-augment\" }]";
     let file = world.experiment("ahead", &world.shards("holes", &[5, 6, 40]), augment);
     let of = |prefetch: usize, threads: &str| {
         let (name, set) = (format!("{prefetch}-{threads}"), format!("training.prefetch={prefetch}"));
@@ -32,4 +33,36 @@ fn batches_read_ahead_change_no_bit_and_the_wait_for_them_is_measured() {
     for (prefetch, threads) in [(1, "3"), (2, "1"), (20, "2")] {
         assert!(of(prefetch, threads) == first, "{prefetch} ahead, {threads} threads");
     }
+}
+
+#[test]
+fn noise_and_mixing_change_what_is_learned_and_the_plan_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::draw(folder.path());
+    let of = |name: &str, more: &str| world.experiment(name, &world.captions(), more);
+    let plain = weights(&of("plain", ""), "out", &[]);
+    for (more, said) in [("caption_noise = 0.2", "caption noise"), ("mixup = 0.3", "mixup")] {
+        let file = of("drawn", more);
+        let plan = ok(&simseg(&["run", text(&file), "--plan"]));
+        assert!(plan.contains(&format!("steps of 16 pairs, {said}, ")), "{plan}");
+        let drawn = weights(&file, "out", &["--fresh"]);
+        assert!(drawn != plain && drawn == weights(&file, "again", &["--fresh", "--threads", "1"]), "{more}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_how_training_is_fed_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::draw(folder.path());
+    let attempt = |more: &str, needles: &[&str]| {
+        let (file, none) = (world.experiment("bad", &world.captions(), more), folder.path().join("none"));
+        let aligner = if needles.iter().any(|needle| needle.contains("filip")) { "filip" } else { "dense" };
+        let set = format!("aligner={{ kind = {aligner:?} }}");
+        let line = refused(&simseg(&["run", text(&file), "--out", text(&none), "--set", &set]));
+        assert!(needles.iter().all(|needle| line.contains(needle)), "{line}");
+    };
+    attempt("prefetch = 65", &["training.prefetch", "from 0 to 64, found 65"]);
+    attempt("caption_noise = 1.0", &["training.caption_noise", "from 0 to below 1, found 1"]);
+    attempt("mixup = -0.1", &["training.mixup", "from 0 to 4, found -0.1"]);
+    attempt("mixup = 0.1", &["training.mixup", "`filip` compares more than pooled vectors"]);
 }

@@ -93,6 +93,9 @@ fn where_the_input_changes_nothing_is_kept_and_the_plan_says_so() {
     let (said, file) = plan("changing", &changing);
     assert!(said.contains("frozen text tower are not kept: training.text_dropout drops values"), "{said}");
     assert!(said.contains("frozen image tower are not kept: images are augmented"), "{said}");
+    let (noisy, _) = plan("noisy", &format!("{asked}caption_noise = 0.2\nmixup = 0.2"));
+    assert!(noisy.contains("frozen text tower are not kept: captions are changed by noise"), "{noisy}");
+    assert!(noisy.contains("frozen image tower are not kept: images are mixed"), "{noisy}");
     weights(&file, "out", &[]);
     assert!(!out(&file, "out").join("features").exists());
 }

@@ -215,7 +215,7 @@ fn a_sweep_with_a_failing_variant() {
 fn pretraining_from_a_caption_file_from_shards_and_from_parquet() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::draw(folder.path());
-    let more = "epochs = 15\nema = 0.9\ntext_dropout = 0.1\nkeep = 2\nbest = \"t2i_r5\"\nvalidation = { every = 2, pairs = 8, images = 3 }\n\
+    let more = "epochs = 15\nema = 0.9\ncaption_noise = 0.2\nmixup = 0.2\ntext_dropout = 0.1\nkeep = 2\nbest = \"t2i_r5\"\nvalidation = { every = 2, pairs = 8, images = 3 }\n\
         augment = [{ kind = \"random-resized-crop\" }, { kind = \"auto-augment\" }]";
     let sources =
         [("csv", world.captions()), ("shards", world.shards("holes", &[5, 6, 39])), ("rows", world.parquet())];

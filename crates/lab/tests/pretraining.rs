@@ -86,15 +86,16 @@ fn corpus(source: &Source, augment: &str) -> Corpus {
     let choices: Vec<Source> = serde_json::from_str(augment).unwrap();
     let augmentations = Augmentations::build(&choices, &registry.data.augmentations).unwrap();
     let pairs = registry.data.open_pairs(source, 0).unwrap();
-    Corpus::open(pairs, augmentations, None, &*network, 16, |_| {}).unwrap()
+    Corpus::open(pairs, augmentations.into(), None, &*network, 16, |_| {}).unwrap()
 }
 
 const EPOCH: Draw = Draw { seed: 0, epoch: 0 };
 
 /// The pixels of each place of a batch.
 fn places(corpus: &Corpus, picks: &[usize], draw: Draw, skipped: &mut Skipped) -> Result<Vec<Vec<f32>>, String> {
-    let batch =
-        corpus.read((picks, 0..picks.len()), draw, 100, &Frozen::default()).take::<CpuTensor<f32>>(skipped, &CpuDevice);
+    let batch = corpus
+        .read((picks, 0..picks.len()), draw, 100, &Frozen::default())
+        .take::<CpuTensor<f32>>(skipped, None, &CpuDevice);
     let Given::Raw(pixels) = batch.map_err(|failure| failure.to_string())?.image else { panic!("pixels") };
     let pixels = pixels.to_f32().unwrap();
     Ok(pixels.chunks(3 * 32 * 32).map(<[f32]>::to_vec).collect())

@@ -1,11 +1,10 @@
 //! The published recipes of `experiments/pretrain`: accepted as they are, and trained as miniatures.
 
 #[path = "common/program.rs"]
-#[allow(dead_code, reason = "nothing is refused here")]
 mod program;
 #[path = "common/world.rs"]
 mod world;
-use program::{ok, simseg, text};
+use program::{ok, refused, simseg, text};
 use std::path::{Path, PathBuf};
 use world::{World, inline, out, weights};
 
@@ -81,6 +80,8 @@ fn a_miniature_of_each_published_recipe_trains_and_resumes() {
         let run = |more: &[&str]| {
             simseg(&arguments.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>())
         };
+        let lost = refused(&run(&["--set", "training.init=\"nowhere\""]));
+        assert!(lost.contains("nowhere"), "{lost}");
         ok(&run(&[]));
         let results: serde_json::Value =
             serde_json::from_slice(&std::fs::read(place.join("results.json")).unwrap()).unwrap();

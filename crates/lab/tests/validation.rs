@@ -1,11 +1,10 @@
 //! Epochs, validation while training, and models that are kept on the way.
 
 #[path = "common/program.rs"]
-#[allow(dead_code, reason = "nothing is refused here")]
 mod program;
 #[path = "common/world.rs"]
 mod world;
-use program::{ok, simseg, text};
+use program::{ok, refused, simseg, text};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use world::{World, log, out, trained, weights};
@@ -22,6 +21,8 @@ fn epochs_are_steps_of_whole_batches() {
     let plan = ok(&simseg(&["run", text(&file), "--plan"]));
     assert!(plan.contains("9 steps of 16 pairs"), "{plan}");
     assert!(steps == weights(&file, "epochs", &[]));
+    let both = refused(&simseg(&["run", text(&file), "--plan", "--set", "training.steps=9"]));
+    assert!(both.contains("training.steps, training.epochs: one of the two, found both"), "{both}");
     // 20 pairs are left over of 48 in batches of 28.
     let plan = ok(&simseg(&["run", text(&file), "--plan", "--set", "training.batch=28"]));
     assert!(plan.contains("3 steps of 28 pairs"), "{plan}");

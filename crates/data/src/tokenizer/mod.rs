@@ -9,6 +9,7 @@
 mod clip;
 #[cfg(feature = "tokenizers")]
 mod json;
+pub mod noise;
 #[cfg(any(test, not(feature = "tokenizers")))]
 mod plain;
 

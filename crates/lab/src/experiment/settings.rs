@@ -106,6 +106,10 @@ impl Settings {
             let kind = &self.aligner.kind;
             return bad("training.parts", format!("1: the aligner `{kind}` compares more than pooled vectors"));
         }
+        if training.mixup > 0.0 && !aligner.pools_suffice() {
+            let kind = &self.aligner.kind;
+            return bad("training.mixup", format!("0: the aligner `{kind}` compares more than pooled vectors"));
+        }
         if self.evaluation.metrics.is_empty() {
             return bad(
                 "evaluation.metrics",

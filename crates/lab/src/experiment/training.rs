@@ -53,6 +53,12 @@ pub struct Training {
     /// Random changes of images, one after the other; see [`simseg_data::transform::augment`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub augment: Vec<Choice>,
+    /// The share of a caption's tokens that noise changes: 0.2 is the released code's, see [`simseg_data::tokenizer::noise`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub caption_noise: f64,
+    /// MixUp of images: the β of the Beta(β, β) distribution that shares are drawn from; 0 mixes nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mixup: f64,
     /// The share of values that the text tower drops, where BERT does; 0.1 as the released code trains it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub text_dropout: f64,
@@ -143,6 +149,9 @@ fn is_two(batches: &usize) -> bool {
     *batches == two()
 }
 
+/// Beyond this β of MixUp nearly all images are halves.
+const MOST_BETA: f64 = 4.0;
+
 /// Most batches ahead: each may be gigabytes.
 const MOST_AHEAD: usize = 64;
 
@@ -189,6 +198,10 @@ impl Training {
             }
         }
         check_rate("training.text_dropout", self.text_dropout)?;
+        check_rate("training.caption_noise", self.caption_noise)?;
+        if !(0.0..=MOST_BETA).contains(&self.mixup) {
+            return bad("mixup", format!("from 0 to {MOST_BETA}, found {}", self.mixup));
+        }
         if let Some(ema) = self.ema.filter(|ema| !(0.0..1.0).contains(ema)) {
             return bad("ema", format!("from 0 to below 1, found {ema}"));
         }

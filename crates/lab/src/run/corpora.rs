@@ -4,7 +4,7 @@ use super::Registries;
 use crate::experiment::Settings;
 use crate::failure::Outcome;
 use crate::progress::Steps;
-use crate::training::corpus::Corpus;
+use crate::training::corpus::{Changes, Corpus};
 use crate::training::start;
 use simseg_tensor::Differentiable;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ impl Drawn {
     pub(super) fn fits(&self, settings: &Settings, seed: u64) -> bool {
         let of = |s: &Settings| {
             let training = s.training.clone();
-            (training.data, training.init, training.vocabulary, training.augment)
+            (training.data, training.init, training.vocabulary, training.augment, training.caption_noise.to_bits())
         };
         of(&self.settings) == of(settings)
             && self.settings.model == settings.model
@@ -37,9 +37,10 @@ impl Drawn {
         let bar = Steps::new("reading pairs", 1.0, "pairs");
         bar.start(pairs.len() as u64, 0);
         let tokenizer = start::tokenizer(settings)?;
-        let augmentations = settings.augmentations(&registries.training)?;
+        let images = settings.augmentations(&registries.training)?;
+        let changes = Changes { images, caption_noise: settings.training.caption_noise };
         let progress = |position| bar.to(position, None);
-        let corpus = Corpus::open(pairs, augmentations, tokenizer, &*network, settings.training.batch, progress)?;
+        let corpus = Corpus::open(pairs, changes, tokenizer, &*network, settings.training.batch, progress)?;
         bar.finish();
         if corpus.cut > 0 {
             let (all, most) = (corpus.len(), network.positions());

@@ -58,7 +58,9 @@ pub fn say_plan<D: Differentiable>(
         let (parameters, frozen) = (count(&|_| true), count(&|trained| !trained));
         let (steps, training) = (registries.steps(settings, unit.seed)?, &settings.training);
         measured.add_training(&mut estimate, settings, steps, 4 * parameters as u64);
-        let augment: Vec<&str> = training.augment.iter().map(|choice| choice.kind.as_str()).collect();
+        let mut augment: Vec<&str> = training.augment.iter().map(|choice| choice.kind.as_str()).collect();
+        augment.extend((training.mixup > 0.0).then_some("mixup"));
+        augment.extend((training.caption_noise > 0.0).then_some("caption noise"));
         let augment = if augment.is_empty() { String::new() } else { format!(", {}", augment.join(", ")) };
         let words = if network.vocabulary() == 0 { " and those of its words" } else { "" };
         let frozen = if frozen > 0 { format!(" ({frozen} of them frozen)") } else { String::new() };

@@ -22,12 +22,14 @@ pub struct Batch<T> {
     pub text: Given<T, TokenBatch>,
     /// What the text tower drops, if it does.
     pub dropout: Option<Dropout>,
+    /// The share of themselves that its images keep, if they are mixed ([`super::mixup`]).
+    pub mix: Option<f64>,
 }
 
 impl<T: Tensor> Batch<T> {
     /// Of pixels `[b, 3, h, w]` and `b` captions, with nothing dropped.
     pub fn new(pixels: T, captions: TokenBatch) -> Self {
-        Self { image: Given::Raw(pixels), text: Given::Raw(captions), dropout: None }
+        Self { image: Given::Raw(pixels), text: Given::Raw(captions), dropout: None, mix: None }
     }
 
     /// The captions, unless features stand for them.

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use simseg_data::transform::{self, Augmentations, Draw, Filter, Passes};
 use simseg_data::{Pairs, Picture, Tokenizer};
 use simseg_model::{Architecture, TokenBatch};
-use simseg_tensor::Normalisation;
+use simseg_tensor::{Normalisation, random};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
@@ -20,13 +21,28 @@ pub struct Corpus {
     captions: Vec<Vec<u32>>,
     /// Pairs of which it is known already that they cannot be read, and why.
     unreadable: BTreeMap<usize, String>,
-    augmentations: Augmentations,
+    changes: Changes,
     side: usize,
+    positions: usize,
     normalisation: Normalisation,
     /// Captions that were longer than the network's positions and lost their end.
     pub cut: usize,
     /// The words of the captions.
     pub tokenizer: Tokenizer,
+}
+
+/// What is random about a pair, and another at each epoch.
+pub struct Changes {
+    /// Of its image.
+    pub images: Augmentations,
+    /// The share of its caption's tokens that noise changes.
+    pub caption_noise: f64,
+}
+
+impl From<Augmentations> for Changes {
+    fn from(images: Augmentations) -> Self {
+        Self { images, caption_noise: 0.0 }
+    }
 }
 
 /// Pictures of a corpus that are kept in memory, in bytes: beyond that, each is read again when its turn comes.
@@ -42,7 +58,7 @@ impl Corpus {
     /// If there are fewer pairs than a batch.
     pub fn open(
         pairs: Box<dyn Pairs>,
-        augmentations: Augmentations,
+        changes: Changes,
         tokenizer: Option<Tokenizer>,
         network: &dyn Architecture,
         batch: usize,
@@ -56,7 +72,7 @@ impl Corpus {
             ));
         }
         // How large pictures are that will be augmented shows when they are read.
-        let mut keep = !augmentations.is_empty() || count.saturating_mul(3 * side * side) <= KEEP;
+        let mut keep = !changes.images.is_empty() || count.saturating_mul(3 * side * side) <= KEEP;
         let (mut texts, mut kept, mut bytes) = (Vec::with_capacity(count), Vec::new(), 0);
         let mut unreadable = BTreeMap::new();
         for start in (0..count).step_by(CHUNK) {
@@ -66,7 +82,7 @@ impl Corpus {
                 for (index, read) in chunk.clone().zip(read_all(chunk, |index| pairs.pair(index))) {
                     // The words of a caption count, whether its picture is read now or later.
                     let (text, picture) = match read {
-                        Ok(pair) if augmentations.is_empty() => (pair.caption, squashed(pair.picture, side)),
+                        Ok(pair) if changes.images.is_empty() => (pair.caption, squashed(pair.picture, side)),
                         Ok(pair) => (pair.caption, pair.picture),
                         Err(problem) => {
                             unreadable.insert(index, problem);
@@ -95,7 +111,12 @@ impl Corpus {
             (None, Some(words)) => vocabulary::of_words(words)?,
             (None, None) => vocabulary::of_captions(texts.iter().map(String::as_str))?,
         };
-        let most = network.positions();
+        let (positions, noisy) = (network.positions(), changes.caption_noise > 0.0);
+        if noisy {
+            tokenizer.check_noise()?;
+        }
+        // What noise shortens may fit then: it is cut later.
+        let most = if noisy { usize::MAX } else { positions };
         let encode = |text: &String| -> Outcome<(Vec<u32>, bool)> {
             let whole = tokenizer.encode(text, 0).map_err(|error| Failure::input(text, error))?;
             if whole.len() <= most {
@@ -107,7 +128,7 @@ impl Corpus {
         let cut = encoded.iter().filter(|(_, cut)| *cut).count();
         let captions = encoded.into_iter().map(|(ids, _)| ids).collect();
         let kept = keep.then_some(kept);
-        Ok(Self { pairs, kept, captions, unreadable, augmentations, side, normalisation, cut, tokenizer })
+        Ok(Self { pairs, kept, captions, unreadable, changes, side, positions, normalisation, cut, tokenizer })
     }
 
     /// Number of pairs.
@@ -175,9 +196,10 @@ impl Corpus {
         };
         let text = match &frozen.text {
             None => {
-                let captions: Vec<&[u32]> = seen.iter().map(|&i| self.caption(i)).collect();
                 // As wide as the whole batch: what dropout draws for a caption depends on it.
-                let width = batch.iter().map(|&i| self.caption(i).len()).max().unwrap_or(0);
+                let all = batch.par_iter().map(|&index| Ok(self.said(index, draw)?.len()));
+                let width = all.collect::<Outcome<Vec<usize>>>()?.into_iter().max().unwrap_or(0);
+                let captions = seen.par_iter().map(|&index| self.said(index, draw)).collect::<Outcome<Vec<_>>>()?;
                 Host::Raw(TokenBatch::new(&captions, self.tokenizer.pad(), width)?)
             }
             Some(features) => {
@@ -187,7 +209,17 @@ impl Corpus {
         Ok((image, text))
     }
 
-    /// The tokens of a caption.
+    /// The tokens of a caption as it is said in this epoch.
+    fn said(&self, index: usize, draw: Draw) -> Outcome<Cow<'_, [u32]>> {
+        let (caption, rate) = (self.caption(index), self.changes.caption_noise);
+        if rate == 0.0 {
+            return Ok(Cow::Borrowed(caption));
+        }
+        let mut rng = random::stream(draw.seed, &format!("caption noise epoch {}", draw.epoch), index as u64);
+        Ok(Cow::Owned(self.tokenizer.noised(caption, rate, self.positions, &mut rng)?))
+    }
+
+    /// The tokens of a caption; all of them, where noise may change some.
     pub fn caption(&self, index: usize) -> &[u32] {
         &self.captions[index]
     }
@@ -213,8 +245,8 @@ impl Corpus {
                 &own
             }
         };
-        let is_ready = self.augmentations.is_empty() && (picture.width, picture.height) == (self.side, self.side);
-        let seen = (!is_ready).then(|| self.augmentations.apply(picture, index, self.side, draw));
+        let is_ready = self.changes.images.is_empty() && (picture.width, picture.height) == (self.side, self.side);
+        let seen = (!is_ready).then(|| self.changes.images.apply(picture, index, self.side, draw));
         transform::normalise_into(&seen.as_ref().unwrap_or(picture).rgb, &self.normalisation, out);
         Ok(())
     }

@@ -57,7 +57,7 @@ pub fn follow<D: Differentiable>(
     ahead_by(training.prefetch, batches, |read| {
         let index = state.step();
         let batch =
-            Batch { dropout: dropout(settings, seed, index, own.start), ..read.take::<D>(&mut skipped, device)? };
+            Batch { dropout: dropout(settings, seed, index, own.start), ..read.take::<D>(&mut skipped, None, device)? };
         let loss = objective.step(&mut state, &batch, schedule.rate_at(index + 1, steps))?;
         if !loss.is_finite() {
             return Err(Failure::Diverged(format!("the loss is {loss}"))); // rank 0 sees the same, and says so

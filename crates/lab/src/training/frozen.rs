@@ -61,6 +61,8 @@ pub fn towers<V: Clone>(
     let padding: Option<String> = settings.aligner.get("padding");
     let why = |side: Side| match side {
         Side::Image if !settings.training.augment.is_empty() => Some("images are augmented"),
+        Side::Image if settings.training.mixup > 0.0 => Some("images are mixed"),
+        Side::Text if settings.training.caption_noise > 0.0 => Some("captions are changed by noise"),
         Side::Text if settings.training.text_dropout > 0.0 => Some("training.text_dropout drops values"),
         Side::Text if padding.as_deref() == Some("compete") => Some("padding takes part in the aligner's pool"),
         _ => None,

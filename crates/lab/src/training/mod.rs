@@ -6,7 +6,7 @@
 //!                 look, say, save
 //! ```
 //!
-//! Reading order: [`objective`] (the step), [`batch`] (what goes in), `parts` (a step on small memory, and by several ranks), this file (the
+//! Reading order: [`objective`] (the step), [`batch`] (what goes in), [`mixup`], `parts` (a step on small memory, and by several ranks), this file (the
 //! loop around it), [`follow`] (the loop of the other ranks), [`frozen`]
 //! (features that are computed once, in files of [`features`]), [`corpus`] (what it sees; `read`: one batch of it), [`order`] (when),
 //! [`skipped`] (what could not be read), [`vocabulary`], [`start`] (where it starts, what stays frozen), [`state`] (checkpoints), [`validation`],
@@ -19,6 +19,7 @@ pub mod order;
 pub mod vocabulary;
 pub mod start;
 pub mod batch;
+pub mod mixup;
 mod parts;
 pub mod objective;
 pub mod features;
@@ -158,8 +159,8 @@ pub fn train<D: Differentiable>(
     ahead_by(training.prefetch, batches, |read| {
         let (index, wait) = (state.step(), before.elapsed());
         waited += wait;
-        let dropout = dropout(settings, seed, index, own.start);
-        let batch = Batch { dropout, ..read.take::<D>(&mut skipped, device)? };
+        let (dropout, mix) = (dropout(settings, seed, index, own.start), mixup::share(training.mixup, seed, index));
+        let batch = Batch { dropout, ..read.take::<D>(&mut skipped, mix, device)? };
         let rate = schedule.rate_at(index + 1, steps);
         let loss = objective.step(&mut state, &batch, rate)?;
         if !loss.is_finite() {

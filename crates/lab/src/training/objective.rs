@@ -7,6 +7,7 @@
 //! ```
 
 use super::batch::Batch;
+use super::mixup;
 use super::parts;
 use super::state::State;
 use crate::experiment::Settings;
@@ -54,6 +55,9 @@ impl<T: Tensor> Objective<T> {
             let text = format!("a multiple of {} for {size} ranks of {parts} parts each, found {batch}", size * parts);
             return Err(Failure::input("training.batch", text));
         }
+        if settings.training.mixup > 0.0 {
+            return Err(Failure::input("training.mixup", "0: an image is mixed with one that another rank has"));
+        }
         if !self.aligner.pools_suffice() {
             let kind = &settings.aligner.kind;
             return Err(Failure::input(
@@ -73,7 +77,8 @@ impl<T: Tensor> Objective<T> {
         let aligner = self.aligner.build(Stage::Training, parameters)?;
         let [image, text] = batch.encode(&*network, 0..batch.len())?; //    [b, 1+n, e], [b, m, e]
         let similarity = aligner.similarity(&image, &text)?; //             [b, b]
-        let loss = self.loss.build(parameters)?.loss(&similarity, &network.temperature()?)?;
+        let loss = self.loss.build(parameters)?;
+        let loss = mixup::loss(&*loss, &similarity, &network.temperature()?, batch.mix)?;
         match aligner.extra_loss(&image, &text)? {
             Some(extra) => loss.add(&extra),
             None => Ok(loss),

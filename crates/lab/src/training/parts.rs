@@ -2,6 +2,7 @@
 //! where ranks share the batch, of which each has some pairs ([`crate::ranks`]).
 
 use super::batch::Batch;
+use super::mixup;
 use super::objective::Objective;
 use super::state::State;
 use crate::ranks::{self, Ranks};
@@ -28,7 +29,7 @@ pub(super) fn gradients<D: Differentiable>(
     let loss = |values: &[D], images: &D, captions: &D| -> Result<D> {
         let parameters = state.with_trained(values)?;
         let temperature = objective.network.build(&parameters)?.temperature()?;
-        objective.loss.build(&parameters)?.loss(&images.matmul(&captions.t()?)?, &temperature)
+        mixup::loss(&*objective.loss.build(&parameters)?, &images.matmul(&captions.t()?)?, &temperature, batch.mix)
     };
     let Some(ranks) = objective.ranks.as_deref() else { return accumulate(values, objective.parts, embed, loss) };
     let contrast =

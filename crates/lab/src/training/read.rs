@@ -1,6 +1,7 @@
 //! A batch that was read and waits for its step, still on the host.
 
 use super::batch::{Batch, Given};
+use super::mixup;
 use super::skipped::Skipped;
 use crate::failure::Outcome;
 use simseg_model::{TokenBatch, Tokens};
@@ -48,19 +49,24 @@ pub struct Read {
 }
 
 impl Read {
-    /// The batch on a device. What could not be read is noted now, not when it was read: a step that is never taken has skipped nothing.
+    /// The batch on a device, its images mixed if they keep only a share of themselves ([`mixup`]). What could not be read is noted now, not when it was read: a step that is never taken has skipped nothing.
     ///
     /// # Errors
     /// If more pairs cannot be read than may be skipped, nothing is left to stand in, or the backend fails.
-    pub fn take<T: Tensor>(self, skipped: &mut Skipped, device: &T::Device) -> Outcome<Batch<T>> {
+    pub fn take<T: Tensor>(self, skipped: &mut Skipped, mix: Option<f64>, device: &T::Device) -> Outcome<Batch<T>> {
         self.problems.iter().try_for_each(|(index, problem)| skipped.add(*index, problem))?;
         let (image, text) = self.batch?;
         let items = match &text {
             Host::Raw(captions) => captions.len(),
             Host::Features { values, shape: [n, d], .. } => values.len() / (n * d).max(1),
         };
-        let pixels = |(values, side): (Vec<f32>, usize)| Ok(T::from_host(&values, &[items, 3, side, side], device)?);
+        let pixels = |(mut values, side): (Vec<f32>, usize)| {
+            if let Some(share) = mix {
+                mixup::mix(&mut values, items, share);
+            }
+            Ok(T::from_host(&values, &[items, 3, side, side], device)?)
+        };
         let (image, text) = (image.given(items, device, pixels)?, text.given(items, device, Ok)?);
-        Ok(Batch { image, text, dropout: None })
+        Ok(Batch { image, text, dropout: None, mix })
     }
 }
