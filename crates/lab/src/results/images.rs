@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg::{Choice, Registry};
 use simseg_data::{atomic, bounded};
-use simseg_segment::metrics::{Confusion, Metric, iou};
+use simseg_segment::metrics::{ClassFigure, Metric};
 use simseg_tensor::Tensor;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -220,13 +220,9 @@ impl Images {
                         judged.replicates.insert(key, replicates.clone());
                     }
                 }
-                if name == "iou" {
-                    let mut total = Confusion::new(classes.len());
-                    for value in &resampled.observed {
-                        total.merge(&iou::confusion(value, classes.len())?);
-                    }
-                    let ious = classes.iter().zip(total.iou());
-                    judged.per_class.extend(ious.map(|(class, iou)| (format!("{prefix}{class}"), iou)));
+                for ClassFigure { class, prefix: what, value } in metric.by_class(&resampled.observed, classes.len())? {
+                    let name = classes.get(class).map_or("?", String::as_str);
+                    judged.per_class.insert(format!("{prefix}{what}{name}"), value);
                 }
             }
         }

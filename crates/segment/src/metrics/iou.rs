@@ -1,6 +1,6 @@
 //! Mean intersection over union, and the share of pixels labelled correctly: counted over the whole data set.
 
-use super::{Case, Confusion, Figure, Metric, Resampled, Scope, Unit};
+use super::{Case, ClassFigure, Confusion, Figure, Metric, Resampled, Scope, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use simseg_registry::Kinds;
@@ -132,6 +132,15 @@ impl<T: Tensor> Metric<T> for Iou {
         let total = total(observations)?;
         let counted = !observations.is_empty();
         Ok([total.miou(), total.pixel_accuracy()].map(|value| counted.then_some(value)).into())
+    }
+
+    fn by_class(&self, observations: &[Value], classes: usize) -> Result<Vec<ClassFigure>> {
+        let mut total = Confusion::new(classes);
+        for value in observations {
+            total.merge(&confusion(value, classes)?);
+        }
+        let each = total.iou().into_iter().enumerate();
+        Ok(each.map(|(class, value)| ClassFigure { class, prefix: "", value }).collect())
     }
 
     fn prepare<'a>(&'a self, observations: &'a [Value]) -> Result<Resampled<'a>> {

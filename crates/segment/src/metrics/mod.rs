@@ -7,7 +7,7 @@ pub mod confusion;
 simseg_registry::family! {
     /// Registers every metric.
     pub fn register<T: Tensor>(metrics: &mut Kinds<dyn Metric<T>>);
-    iou, true_classes, unrefined, pointing, ceiling, selection, attention,
+    iou, true_classes, unrefined, pointing, pointing_by_class, ceiling, selection, attention,
 }
 
 pub use attention::Attention;
@@ -15,6 +15,7 @@ pub use ceiling::{Ceiling, ResolutionCeiling};
 pub use confusion::{Confusion, IGNORE, Pair, bootstrap};
 pub use iou::Iou;
 pub use pointing::Pointing;
+pub use pointing_by_class::PointingByClass;
 pub use selection::Selected;
 pub use true_classes::TrueClasses;
 pub use unrefined::Unrefined;
@@ -40,6 +41,17 @@ pub struct Figure {
     pub unit: Unit,
     /// What it says, in one line for `--help`.
     pub about: &'static str,
+}
+
+/// A figure of one class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClassFigure {
+    /// Which class.
+    pub class: usize,
+    /// What stands before its name: nothing for the intersection over union.
+    pub prefix: &'static str,
+    /// The figure; none if no image has the class.
+    pub value: Option<f64>,
 }
 
 /// What a figure counts.
@@ -118,6 +130,15 @@ pub trait Metric<T: Tensor>: Send + Sync {
     /// If an observation is none of this metric's.
     fn finish(&self, observations: &[Value]) -> Result<Vec<Option<f64>>>;
 
+    /// What it says of single classes, of so many, if it says anything.
+    ///
+    /// # Errors
+    /// If an observation is none of this metric's.
+    fn by_class(&self, observations: &[Value], classes: usize) -> Result<Vec<ClassFigure>> {
+        let _ = (observations, classes);
+        Ok(vec![])
+    }
+
     /// The same of images that count several times, or not at all: what a bootstrap asks a thousand times over. The default
     /// repeats observations; a metric of sums does better by reading them once.
     ///
@@ -185,16 +206,21 @@ mod tests {
                 "objects": [[below(9) as f64 / 8.0, 0.125]],
                 "carried": [[below(9), 4 + below(9)], [below(3), 2]],
             }),
+            "pointing-by-class" => {
+                serde_json::json!([[1, below(2), 1 + below(9), 16], [2 + below(2), below(2), 1 + below(9), 16]])
+            }
             "ceiling" => serde_json::json!([[[1 + below(9), below(9)], [1, below(3)]], [], [[1 + below(4), 2]]]),
             _ => {
                 serde_json::json!([[0, 0, 1 + below(50)], [0, 1, below(9)], [1, null, below(9)], [3, 3, 1 + below(9)]])
             }
         };
-        for name in ["iou", "true-classes", "unrefined", "pointing", "selection", "ceiling", "attention"] {
+        for name in
+            ["iou", "true-classes", "unrefined", "pointing", "pointing-by-class", "selection", "ceiling", "attention"]
+        {
             let metric = registry.metrics.build(&Choice::new(name)).unwrap();
             let observations: Vec<Value> = (0..7).map(|_| image(name)).collect();
             let prepared = metric.prepare(&observations).unwrap();
-            for times in [[1; 7], [0, 3, 0, 1, 1, 2, 0], [0; 7], [0, 0, 0, 0, 0, 0, 7]] {
+            for times in [[1; 7], [0, 3, 0, 1, 1, 2, 0], [0; 7], [0, 0, 0, 0, 0, 0, 12]] {
                 let each = observations.iter().zip(times);
                 let repeated: Vec<Value> =
                     each.flat_map(|(value, times)| vec![value.clone(); times as usize]).collect();
