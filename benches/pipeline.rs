@@ -29,18 +29,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for epoch in 0..epochs.parse()? {
         let start = Instant::now();
         let draw = Draw { seed: 0, epoch };
-        let one = |(index, path): (usize, &PathBuf)| -> simseg_data::Result<f64> {
+        // A place of the batch, as training has it.
+        let place = || vec![0.0f32; 3 * SIDE * SIDE];
+        let one = |pixels: &mut Vec<f32>, (index, path): (usize, &PathBuf)| -> simseg_data::Result<f64> {
             let picture = Picture::load_with(path, Exif::Apply)?;
-            let mut pixels = vec![0.0f32; 3 * SIDE * SIDE];
-            normalise_into(
-                &augmentations.apply(&picture, index, SIDE, draw).rgb,
-                &Normalisation::IMAGENET,
-                &mut pixels,
-            );
+            normalise_into(&augmentations.apply(&picture, index, SIDE, draw).rgb, &Normalisation::IMAGENET, pixels);
             Ok(pixels.iter().map(|x| f64::from(*x)).sum())
         };
-        let sums: Vec<f64> =
-            photographs.par_iter().enumerate().map(|item| one((item.0, item.1))).collect::<Result<_, _>>()?;
+        let read = photographs.par_iter().enumerate().map_init(place, one);
+        let sums: Vec<f64> = read.collect::<Result<_, _>>()?;
         let (seconds, sum) = (start.elapsed().as_secs_f64(), sums.iter().sum::<f64>());
         println!("{{\"images\": {}, \"seconds\": {seconds:.6}, \"sum\": {sum:.1}}}", photographs.len());
     }

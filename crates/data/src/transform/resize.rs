@@ -122,14 +122,17 @@ fn rows(picture: &Picture, width: usize, filter: Filter) -> Picture {
         return picture.clone();
     }
     let windows = windows(picture.width, width, filter);
-    let mut rgb = Vec::with_capacity(width * picture.height * 3);
-    for row in picture.rgb.chunks(picture.width * 3) {
-        for Window { start, weights } in &windows {
-            let mut sums = [HALF; 3];
-            for (pixel, &weight) in row[start * 3..].chunks_exact(3).zip(weights) {
-                sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += i32::from(value) * weight);
+    let mut rgb = vec![0; width * picture.height * 3];
+    for (out, row) in rgb.chunks_exact_mut(width * 3).zip(picture.rgb.chunks_exact(picture.width * 3)) {
+        for (out, Window { start, weights }) in out.chunks_exact_mut(3).zip(&windows) {
+            let [mut r, mut g, mut b] = [HALF; 3];
+            let seen = &row[start * 3..(start + weights.len()) * 3];
+            for (pixel, &weight) in seen.chunks_exact(3).zip(weights) {
+                r += i32::from(pixel[0]) * weight;
+                g += i32::from(pixel[1]) * weight;
+                b += i32::from(pixel[2]) * weight;
             }
-            rgb.extend(sums.map(byte));
+            out.copy_from_slice(&[byte(r), byte(g), byte(b)]);
         }
     }
     Picture { width, height: picture.height, rgb }

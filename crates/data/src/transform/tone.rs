@@ -6,7 +6,10 @@ use crate::picture::Picture;
 type Table = [u8; 256];
 
 fn looked_up(picture: &Picture, tables: &[Table; 3]) -> Picture {
-    let rgb = picture.rgb.iter().enumerate().map(|(at, &value)| tables[at % 3][usize::from(value)]).collect();
+    let mut rgb = picture.rgb.clone();
+    for pixel in rgb.chunks_exact_mut(3) {
+        pixel.iter_mut().zip(tables).for_each(|(value, table)| *value = table[usize::from(*value)]);
+    }
     Picture { rgb, ..*picture }
 }
 
@@ -17,7 +20,9 @@ fn table(of: impl Fn(usize) -> u8) -> Table {
 /// A table per channel, from how often each value occurs in it.
 fn by_histogram(picture: &Picture, of: impl Fn(&[usize; 256]) -> Option<Table>) -> Picture {
     let mut counts = [[0usize; 256]; 3];
-    picture.rgb.iter().enumerate().for_each(|(at, &value)| counts[at % 3][usize::from(value)] += 1);
+    for pixel in picture.rgb.chunks_exact(3) {
+        counts.iter_mut().zip(pixel).for_each(|(counts, &value)| counts[usize::from(value)] += 1);
+    }
     looked_up(picture, &counts.map(|counts| of(&counts).unwrap_or_else(|| table(|value| value as u8))))
 }
 

@@ -21,8 +21,11 @@ fn half() -> f64 {
 
 /// Left and right exchanged.
 pub fn flipped(picture: &Picture) -> Picture {
-    let rows = picture.rgb.chunks_exact(picture.width * 3);
-    Picture { rgb: rows.flat_map(|row| row.chunks_exact(3).rev().flatten()).copied().collect(), ..*picture }
+    let (mut rgb, line) = (vec![0; picture.rgb.len()], picture.width * 3);
+    for (out, row) in rgb.chunks_exact_mut(line).zip(picture.rgb.chunks_exact(line)) {
+        out.chunks_exact_mut(3).zip(row.chunks_exact(3).rev()).for_each(|(out, pixel)| out.copy_from_slice(pixel));
+    }
+    Picture { rgb, ..*picture }
 }
 
 impl Augmentation for RandomHorizontalFlip {
