@@ -108,3 +108,17 @@ fn gnu_parallel_trains_seeds_side_by_side_and_joins_them() {
     ok(&template("parallel.sh", folder.path(), &[("HOME", text(folder.path()))], &["1", "3"]));
     assert_eq!(rows(&folder.path().join("runs/mini")), of_seeds(&[1, 3]));
 }
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_build_without_mpi_does_not_train_the_same_model_twice_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path());
+    for variable in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simseg"));
+        let line = refused(&command.args(["run", text(&file)]).env(variable, "2").output().unwrap());
+        assert!(line.contains("cargo xtask mpi"), "{line}");
+        let mut alone = Command::new(env!("CARGO_BIN_EXE_simseg"));
+        ok(&alone.args(["run", text(&file), "--plan"]).env(variable, "1").output().unwrap());
+    }
+}

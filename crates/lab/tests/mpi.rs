@@ -228,3 +228,24 @@ fn ranks_that_disagree_are_told_apart() {
     let line = two(&usual, &[&["-wdir", there][..], &usual].concat());
     assert!(line.contains("rank 1 of 2: ") && line.contains("captions.csv"), "{line}");
 }
+
+#[test]
+fn the_template_for_slurm_starts_and_resumes_ranks() {
+    let place = place();
+    let place = place.path();
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/cluster/slurm-mpi.sh");
+    let job = || {
+        let mut command = Command::new("bash");
+        command.arg(&template).args(["ranks.toml", "--only", "loda"]).current_dir(place);
+        command.env("SIMSEG", env!("CARGO_BIN_EXE_simseg")).env("SIMSEG_LAUNCH", "mpirun --oversubscribe -n 2");
+        command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        let ended = command.output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    };
+    job();
+    let provenance = std::fs::read_to_string(place.join("runs/ranks/loda-seed0/provenance.json")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&provenance).unwrap()["ranks"], 2);
+    let results = std::fs::read(place.join("runs/ranks/results.json")).unwrap();
+    job();
+    assert_eq!(results, std::fs::read(place.join("runs/ranks/results.json")).unwrap(), "there was nothing to do");
+}

@@ -77,7 +77,8 @@ pub fn run<D: Differentiable>(
     let wanted = Wanted { seeds, only: options.only.clone(), redo: options.redo.clone() };
     let (out, plan) = (options.out.clone(), options.plan);
     let [backend, of, precision] = options.backend.names();
-    let provenance = Provenance::here(&backend, &of).in_precision(&precision);
+    let ranks = others.as_ref().map(|ranks| ranks.size());
+    let provenance = Provenance { ranks, ..Provenance::here(&backend, &of).in_precision(&precision) };
     let how = experiment::Options {
         out,
         wanted,

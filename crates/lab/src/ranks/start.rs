@@ -5,8 +5,8 @@ use crate::failure::{Failure, Outcome};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Set by `mpirun` and `srun` of the usual kinds to the number of ranks: Open MPI, MPICH and Intel MPI, MVAPICH.
-const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"];
+/// Set to the number of ranks by what starts them: Open MPI, MPICH and Intel MPI, MVAPICH, Slurm's `srun`.
+const SIZES: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"];
 
 /// The ranks that this process is one of; none where it was started alone.
 ///
@@ -18,12 +18,20 @@ pub fn here() -> Outcome<Option<Arc<dyn Ranks>>> {
         return Ok(None);
     }
     #[cfg(feature = "mpi")]
-    return super::mpi::Mpi::start().map(|ranks| {
+    {
+        let (ranks, started) = (super::mpi::Mpi::start()?, size.unwrap_or(1));
+        if ranks.size() != started {
+            let text = format!(
+                "of {started} processes {} found each other: the launcher belongs to another MPI",
+                ranks.size()
+            );
+            return Err(Failure::Machine(format!("MPI: {text}")));
+        }
         if ranks.rank() > 0 {
             crate::output::silence();
         }
-        Some(Arc::new(ranks) as Arc<dyn Ranks>)
-    });
+        Ok(Some(Arc::new(ranks)))
+    }
     #[cfg(not(feature = "mpi"))]
     Err(Failure::input(
         "mpirun",

@@ -33,8 +33,11 @@ pub struct Provenance {
     pub cpu: String,
     /// Instructions of it that numbers depend on.
     pub cpu_features: Vec<String>,
-    /// Threads that computed.
+    /// Threads that computed; of each rank, if there were several.
     pub threads: usize,
+    /// Ranks that trained and judged together, if there were several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<usize>,
     /// What computed.
     pub backend: String,
     /// On which device.

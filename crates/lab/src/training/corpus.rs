@@ -93,7 +93,8 @@ impl Corpus {
                     texts.push(text);
                     kept.push(picture);
                 }
-                if bytes > KEEP {
+                // Judged by those that were read so far: what is dropped later was held for nothing.
+                if bytes as f64 / end as f64 * count as f64 > KEEP as f64 {
                     (keep, kept) = (false, vec![]);
                 }
             } else {
