@@ -12,7 +12,7 @@ use crate::tensor::CpuTensor;
 use crate::walk::{GRAIN, sum_row};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis, Ix2, Ix3, s};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::{Result, Tensor, contract};
 
 /// Multiply-adds below which a product stays on one thread.

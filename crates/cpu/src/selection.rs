@@ -6,7 +6,7 @@ use crate::scalar::Scalar;
 use crate::storage::Buffer;
 use crate::tensor::{CpuIndex, CpuTensor};
 use crate::walk::GRAIN;
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::{Result, Tensor, contract};
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 
 use crate::scalar::Scalar;
 use crate::simd::{simd, wide};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 
 /// Below this many values a second thread costs more than it brings.
 pub(crate) const GRAIN: usize = 1 << 14;

@@ -13,6 +13,7 @@ pub mod autodiff;
 pub mod parameters;
 pub mod narrow;
 pub mod random;
+pub mod parallel;
 pub mod tap;
 pub mod normalisation;
 

@@ -5,7 +5,7 @@ use crate::simd::simd;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use crate::walk::GRAIN;
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::{AdamWStep, Result, Tensor, contract};
 
 /// `[p, m, v]` after the step.

@@ -7,7 +7,7 @@ use crate::scalar::Scalar;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::{Attention, PADDING, Result, Tensor, contract};
 
 /// Shapes of one call: `b` items, `n` queries, `m` keys, width `d`, `h` heads of `c` channels.

@@ -6,7 +6,7 @@ use crate::simd::simd;
 use crate::storage::Buffer;
 use crate::tensor::CpuTensor;
 use crate::walk::sum_row;
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::{Result, Tensor, contract};
 
 simd! {

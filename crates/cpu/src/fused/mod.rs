@@ -10,7 +10,7 @@ pub(crate) mod adamw;
 use crate::scalar::Scalar;
 use crate::tensor::CpuTensor;
 use crate::walk::GRAIN;
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::{Result, Tensor, contract};
 
 /// The last axis' length.

@@ -16,7 +16,7 @@ use super::panel::{Panels, SPARE, aligned, aligned_mut, scratch};
 use super::{Product, Right};
 use crate::scalar::Scalar;
 use ndarray::{ArrayView2, ArrayViewMut2};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::{Narrow, WeightType};
 
 /// How a type's products are computed.

@@ -32,7 +32,7 @@ use kernel::{Out, Size, Strided, stride};
 use narrow::NarrowPanels;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 use panel::{Panels, Tiles, aligned_mut, chain, columns, pack_tiles, padded, scratch, strided};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use std::ops::Range;
 
 /// Multiply-adds below which a product stays on one thread.
@@ -123,7 +123,7 @@ fn grid<A>(kernel: &Kernel<A>, [m, k, n]: [usize; 3]) -> [usize; 2] {
     if m * n * k < SMALL {
         return [1, 1];
     }
-    let threads = rayon::current_num_threads();
+    let threads = simseg_tensor::parallel::current_num_threads();
     // Copies of `b` are best made by who uses them, while they are in its cache; one that was made before is best read once.
     let rows = if m <= FEW { 1 } else { m.div_ceil(ROWS) };
     if threads == 1 {

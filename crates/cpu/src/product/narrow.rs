@@ -6,8 +6,8 @@
 use super::Kernel;
 use super::panel::{Panels, chain, columns, padded};
 use crate::scalar::Scalar;
-use rayon::prelude::*;
 use simseg_tensor::narrow::{self, Narrow, WeightType};
+use simseg_tensor::parallel::prelude::*;
 use std::ops::Range;
 
 /// A right operand `[k, n]` in panels of fewer bits.

@@ -12,7 +12,7 @@ use super::kernel::{Kernel, Strided, stride};
 use crate::scalar::Scalar;
 use crate::storage::Buffer;
 use ndarray::{ArrayView2, Axis, s};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use std::ops::Range;
 
 /// Most steps of a chain: a panel of so many and a tile of so many lie in the second-level cache of any CPU.

@@ -6,7 +6,7 @@
 
 use super::pickle::{self, Id, Pickle, Value};
 use super::source::{Layout, Located};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Cursor, Read};
 use std::ops::Range;

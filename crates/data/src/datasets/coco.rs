@@ -11,8 +11,8 @@ use crate::datasets::voc::Root;
 use crate::picture::{Exif, IGNORED, Labels};
 use crate::source::DataRegistry;
 use crate::{Error, Result};
-use rayon::prelude::*;
 use simseg_registry::Error as BuildError;
+use simseg_tensor::parallel::prelude::*;
 use std::path::Path;
 
 /// COCO's names of the 80 things, background first.

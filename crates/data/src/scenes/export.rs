@@ -3,7 +3,7 @@
 use super::{World, contexts, objects};
 use crate::picture::{Labels, Picture};
 use crate::{Result, atomic};
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use std::path::Path;
 
 /// Draws scenes `0..count` into a folder. `progress` is told after each, from any thread.

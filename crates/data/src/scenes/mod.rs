@@ -18,8 +18,8 @@ pub mod export;
 use crate::pairs::NamedWords;
 use crate::{Error, Picture, Result};
 use brush::Brush;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use simseg_tensor::parallel::prelude::*;
 use simseg_tensor::random::{self, ChaCha8Rng};
 
 /// What the world looks like.

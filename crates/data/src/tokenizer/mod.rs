@@ -18,7 +18,7 @@ use crate::atomic;
 use crate::{Error, Result};
 #[cfg(feature = "tokenizers")]
 use ahash::AHashMap;
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
 #[cfg(feature = "tokenizers")]

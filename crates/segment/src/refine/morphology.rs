@@ -14,8 +14,8 @@
 //! apparently meant is [`Closing::AS_INTENDED`].
 
 use super::{RefineError, area, length};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use simseg_tensor::parallel::prelude::*;
 
 /// A dilation followed by an erosion with the same square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

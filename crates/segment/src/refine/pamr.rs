@@ -14,9 +14,9 @@
 
 use super::cut::{above, one_half};
 use super::{Canvas, Masks, RefineError, Refiner, area, length};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
+use simseg_tensor::parallel::prelude::*;
 
 /// How far and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@
 use super::geometry::{Geometry, Key, Simplex};
 use super::vertices::Vertices;
 use crate::refine::wide;
-use rayon::prelude::*;
+use simseg_tensor::parallel::prelude::*;
 
 /// Pixels whose lattice points are numbered by one task; fixed, though the result does not depend on it.
 const STRIP: usize = 8192;
@@ -68,7 +68,7 @@ impl<const V: usize> Lattice<V> {
         );
         let rows = vertices.keys().len() + 1;
         let ((starts, pixels), neighbours) =
-            rayon::join(|| by_vertex(&corners, &shares, rows), || neighbours::<V>(&vertices));
+            simseg_tensor::parallel::join(|| by_vertex(&corners, &shares, rows), || neighbours::<V>(&vertices));
         let mut lattice = Self { corners, shares, starts, pixels, neighbours };
         lattice.normalise();
         lattice

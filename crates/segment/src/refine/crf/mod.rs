@@ -50,8 +50,8 @@ pub use refiner::{Crf, CrfImage, CrfLabels, register};
 use super::{RefineError, area, length, wide};
 use geometry::{Geometry, MAX_COORDINATE};
 use lattice::Lattice;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use simseg_tensor::parallel::prelude::*;
 
 /// Widths and weights of the two kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -163,7 +163,8 @@ impl Lattices {
             let [r, g, b] = std::array::from_fn(|c| f32::from(rgb[3 * pixel + c]) / p.bilateral_srgb);
             [x / p.bilateral_sxy, y / p.bilateral_sxy, r, g, b, 0.0]
         };
-        let (position, colour) = rayon::join(|| Lattice::new(count, position), || Lattice::new(count, colour));
+        let (position, colour) =
+            simseg_tensor::parallel::join(|| Lattice::new(count, position), || Lattice::new(count, colour));
         let mut lattices = Self { parameters: p, position, colour, ones: Vec::new() };
         let ones = lattices.messages(&vec![[1.0]; count], |_, message| message);
         lattices.ones = ones.into_iter().map(|[one]| one).collect();
@@ -293,7 +294,7 @@ impl Lattices {
         update: impl Fn(usize, [f32; C]) -> [f32; C] + Sync,
     ) -> Vec<[f32; C]> {
         const PIXELS: usize = 2048;
-        let (position, colour) = rayon::join(|| self.position.filter(x), || self.colour.filter(x));
+        let (position, colour) = simseg_tensor::parallel::join(|| self.position.filter(x), || self.colour.filter(x));
         let (near, alike) = (self.parameters.gaussian_compat, self.parameters.bilateral_compat);
         let mut out = vec![[0.0; C]; x.len()];
         out.par_chunks_mut(PIXELS).enumerate().for_each(|(chunk, out)| {
