@@ -42,13 +42,14 @@ impl Step {
 const LIBTORCH: &str = "simseg-tch/libtorch,simseg-lab/tch,simseg-tests/tch";
 
 #[rustfmt::skip]
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step::new("fmt", &["fmt", "--all", "--check"]),
     Step::new("lines", &["xtask", "lines"]),
     Step::new("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::new("test", &["test", "--workspace", "--no-fail-fast"]),
     Step::new("doc", &["doc", "--workspace", "--no-deps", "--document-private-items"]).strict(),
     Step::new("web", &["xtask", "web", "--test"]),
+    Step::new("book", &["xtask", "book"]),
     Step::with_libtorch("libtorch clippy", &[
         "clippy", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--package", "simseg-benches",
         "--features", LIBTORCH, "--features", "simseg-benches/tch", "--all-targets", "--", "-D", "warnings",
@@ -209,7 +210,7 @@ mod tests {
     fn only_and_skip_choose_by_word_and_unknown_words_are_refused() {
         assert_eq!(names(&[]).map(|all| all.len()), Some(STEPS.len()));
         assert_eq!(names(&["--only", "fmt", "--only", "doc"]), Some(vec!["fmt", "doc"]));
-        assert_eq!(names(&["--skip", "libtorch"]), Some(vec!["fmt", "lines", "clippy", "test", "doc", "web"]));
+        assert_eq!(names(&["--skip", "libtorch"]), Some(vec!["fmt", "lines", "clippy", "test", "doc", "web", "book"]));
         assert_eq!(names(&["--only", "libtorch"]).map(|all| all.len()), Some(3));
         for wrong in [&["--only"][..], &["--only", "tests"], &["--except", "fmt"], &["fmt"]] {
             assert_eq!(names(wrong), None, "{wrong:?}");
