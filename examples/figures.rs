@@ -132,7 +132,7 @@ fn first(models: &[Model], scenes: &[Scene]) -> Result<Figure, Box<dyn Error>> {
 
 /// What each patch adds to the score of the object's word, dense and LoDA, on one scale.
 fn ledger(models: &[Model], scenes: &[Scene]) -> Result<Figure, Box<dyn Error>> {
-    let mut figure = Figure::new(&["scene", "adds to the score: dense", "adds to the score: LoDA"], scenes.len());
+    let mut figure = Figure::new(&["scene", NAMES[1], NAMES[2]], scenes.len());
     for (row, scene) in scenes.iter().enumerate() {
         let class = usize::from(scene.objects[0].class);
         figure.image(row, 0, &scene.picture().png());

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Reading order: [`outputs`] (what programs print), [`stage`] (chapters out of what is written elsewhere), [`links`] (the check).
-//! `--update` writes the outputs, and the picture of the README, anew instead of comparing them.
+//! `--update` writes the outputs, and the picture of the README, anew instead of comparing them. mdBook is installed into `target/tools` if
+//! there is none; with `--installed`, as `cargo xtask test` calls it, only where `CI=true`: else rendering is skipped.
 
 mod links;
 mod outputs;
@@ -23,12 +24,14 @@ const VERSION: &str = "0.4.52";
 
 /// Builds and checks the book.
 pub fn book(options: &[&str]) -> ExitCode {
-    let update = match options {
-        [] => false,
-        ["--update"] => true,
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let (update, install) = match options {
+        [] => (false, true),
+        ["--installed"] => (false, in_ci),
+        ["--update"] => (true, true),
         _ => return crate::usage(),
     };
-    match built(update) {
+    match built(update, install) {
         Ok((checks, skipped)) => {
             println!("test result: ok. {checks} passed; 0 failed; {skipped} ignored");
             ExitCode::SUCCESS
@@ -42,14 +45,14 @@ pub fn book(options: &[&str]) -> ExitCode {
 }
 
 /// What was checked and what was not, or what is wrong, a line each.
-fn built(update: bool) -> Result<(usize, usize), Vec<String>> {
+fn built(update: bool, install: bool) -> Result<(usize, usize), Vec<String>> {
     let compared = outputs::compared(update)?;
     let source = root().join("target/book-source");
     stage::staged(&source)?;
     outputs::figures(&source.join("src/figures"), update)?;
-    let Some(mdbook) = mdbook() else {
-        println!("SKIPPED the book: no mdbook {VERSION}. `{}` puts it where this looks for it", install().join(" "));
-        return Ok((compared, 1));
+    let Some(mdbook) = mdbook(install) else {
+        println!("SKIPPED the book: no mdbook {VERSION}. `cargo xtask book` installs it into target/tools");
+        return if install { Err(vec!["mdbook could not be installed".into()]) } else { Ok((compared, 1)) };
     };
     let out = root().join("target/book");
     // What a chapter of yesterday left must not answer today's links.
@@ -68,34 +71,19 @@ fn built(update: bool) -> Result<(usize, usize), Vec<String>> {
     Ok((compared + 1, 0))
 }
 
-/// The words that install mdBook into `target/tools`.
-fn install() -> [&'static str; 11] {
-    [
-        "cargo",
-        "install",
-        "mdbook",
-        "--version",
-        VERSION,
-        "--locked",
-        "--no-default-features",
-        "--features",
-        "search",
-        "--root",
-        "target/tools",
-    ]
-}
-
-/// mdBook, from `target/tools` or the path. With `CI=true` it is installed.
-fn mdbook() -> Option<PathBuf> {
+/// mdBook, from `target/tools` or the path; installed if it may be.
+fn mdbook(install: bool) -> Option<PathBuf> {
     let own = root().join("target/tools/bin").join(format!("mdbook{}", std::env::consts::EXE_SUFFIX));
     let fits = |program: &PathBuf| {
         let said = Command::new(program).arg("--version").stderr(Stdio::null()).output();
         said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).trim().starts_with("mdbook v0.4."))
     };
     let found = [own.clone(), PathBuf::from("mdbook")].into_iter().find(fits);
-    if found.is_some() || std::env::var_os("CI").is_none_or(|value| value != "true") {
+    if found.is_some() || !install {
         return found;
     }
-    let done = cargo().args(&install()[1..]).status();
+    println!("installing mdbook {VERSION} into target/tools: some minutes, once");
+    let what = ["install", "mdbook", "--version", VERSION, "--locked", "--no-default-features", "--features", "search"];
+    let done = cargo().args(what).args(["--root", "target/tools"]).status();
     done.is_ok_and(|status| status.success()).then_some(own).filter(fits)
 }

@@ -34,7 +34,7 @@ cargo xtask growth               how time and memory of the cpu backend grow →
 cargo xtask python               the Python wheel (crates/python): built, installed alone into a fresh environment, tested
 cargo xtask web [--test]         the live page → target/web (simseg.html is one file); with --test driven in headless Chromium
 cargo xtask book [--update]      the book → target/book/index.html: outputs of programs as recorded, every link checked;
-                                 --update records them anew
+                                 --update records them anew. Installs mdBook into target/tools on first use
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
                                  cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])

@@ -49,7 +49,7 @@ const STEPS: [Step; 10] = [
     Step::new("test", &["test", "--workspace", "--no-fail-fast"]),
     Step::new("doc", &["doc", "--workspace", "--no-deps", "--document-private-items"]).strict(),
     Step::new("web", &["xtask", "web", "--test"]),
-    Step::new("book", &["xtask", "book"]),
+    Step::new("book", &["xtask", "book", "--installed"]),
     Step::with_libtorch("libtorch clippy", &[
         "clippy", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--package", "simseg-benches",
         "--features", LIBTORCH, "--features", "simseg-benches/tch", "--all-targets", "--", "-D", "warnings",

@@ -207,10 +207,10 @@ const tests = {
   },
 
   async 'edits are answered in time and never block the page'() {
-    const { page, close } = await opened(served);
+    const { page, close } = await opened(file);
     const took = await page.evaluate(async () => {
       const times = [], long = [];
-      new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration))).observe({ type: 'longtask' });
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration))).observe({ type: 'longtask', buffered: true }); // from the first one on
       for (let i = 0; i < 9; i++) {
         const start = performance.now();
         await desk.ask({ what: 'look', scene: { index: 7, context: i % 8 }, word: 'fish', caption: 'a fish in the sea.', k: [3, 1] });
@@ -220,8 +220,8 @@ const tests = {
       await new Promise((done) => setTimeout(done, 1500));
       return { median: times.sort((a, b) => a - b)[4], longest: Math.max(0, ...long) };
     });
-    console.log(`  edit → maps: ${took.median.toFixed(0)} ms (median of 9); longest task of the main thread ${took.longest.toFixed(0)} ms`);
-    assert.ok(took.median < 800, 'ten times the budget of 80 ms: not a busy machine, but something slow');
+    console.log(`  edit → maps: ${took.median.toFixed(0)} ms (median of 9); longest task of the main thread, loading included, ${took.longest.toFixed(0)} ms`);
+    assert.ok(took.median < 800 && took.longest < 500, 'ten times the budgets of 80 and 50 ms: not a busy machine, but something slow');
     await close();
   },
 

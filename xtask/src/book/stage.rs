@@ -24,7 +24,9 @@ pub fn staged(folder: &Path) -> Result<(), Vec<String>> {
     let source = root().join(CHAPTERS);
     std::fs::create_dir_all(folder.join("src/output")).map_err(|error| failed(folder, error))?;
     let copy = |from: PathBuf, to: PathBuf| std::fs::copy(&from, &to).map_err(|error| failed(&from, error)).map(|_| ());
-    copy(root().join("docs/book/book.toml"), folder.join("book.toml"))?;
+    for name in ["book.toml", "book.css"] {
+        copy(root().join("docs/book").join(name), folder.join(name))?;
+    }
     let listed = |folder: &Path| -> Vec<PathBuf> {
         let mut files: Vec<_> =
             std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -180,12 +182,18 @@ fn with_lines(name: &str, line: &str, problems: &mut Vec<String>) -> String {
     for part in parts {
         let (what, rest) = part.split_once("}}").unwrap_or((part, ""));
         match found(what) {
-            Ok((path, number, _)) => out += &format!("[`{path}:{number}`](../../../{path})"),
+            Ok((path, number, _)) => out += &format!("[`{}:{number}`](../../../{path})", short(path)),
             Err(why) => problems.push(format!("{name}: {why}")),
         }
         out += rest;
     }
     out
+}
+
+/// A file as one says it: the last two parts of its path, without `src`.
+fn short(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| *part != "src").collect();
+    parts[parts.len().saturating_sub(2)..].join("/")
 }
 
 /// The file, the line (from 1) and the text of what is named.
