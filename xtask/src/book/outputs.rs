@@ -162,14 +162,18 @@ fn near(a: &str, b: &str) -> bool {
     }
 }
 
-/// Numbers, and what is between them. Spaces count as one: a column is as wide as its longest number.
+/// Numbers with their signs, and the words between them. Spaces only separate: a column is as wide as its longest number, and −0.00 is 0.00.
 fn pieces(line: &str) -> Vec<String> {
-    let mut pieces: Vec<String> = vec![];
-    let mut number = None;
-    for c in line.chars() {
-        let here = c.is_ascii_digit() || c == '.';
+    let (mut pieces, mut number): (Vec<String>, _) = (vec![], None);
+    let mut characters = line.chars().peekable();
+    while let Some(c) = characters.next() {
+        if c == ' ' {
+            number = None;
+            continue;
+        }
+        let signs = c == '-' && number != Some(true) && characters.peek().is_some_and(char::is_ascii_digit);
+        let here = c.is_ascii_digit() || c == '.' || signs;
         match pieces.last_mut() {
-            Some(piece) if c == ' ' && piece.ends_with(' ') => {}
             Some(piece) if number == Some(here) => piece.push(c),
             _ => pieces.push(c.into()),
         }
@@ -185,8 +189,9 @@ mod tests {
     #[test]
     fn the_last_digit_may_differ_by_one_and_nothing_else() {
         assert!(alike("loss 1.234, 5 of 6", "loss 1.235, 5 of 6"));
-        assert!(alike("loss   1.234", "loss 1.234"));
-        for (a, b) in [("1.234", "1.236"), ("5 of 6", "4 of 6"), ("1.23", "1.234"), ("a 1.0", "b 1.0")] {
+        assert!(alike("loss   1.234", "loss 1.234") && alike("[ 0.00, 1.5]", "[-0.00, 1.5]"));
+        for (a, b) in [("1.234", "1.236"), ("5 of 6", "4 of 6"), ("1.23", "1.234"), ("-1.2", "1.2"), ("a 1.0", "b 1.0")]
+        {
             assert!(!alike(a, b), "{a} {b}");
         }
         assert_eq!(difference("a\nb\n", "a\n").as_deref(), Some("line 2 was “b” and is “(nothing)”"));
