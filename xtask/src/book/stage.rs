@@ -217,8 +217,7 @@ fn item(what: &str) -> Result<String, String> {
     let closes = |line: &&str| {
         ["}", "};", ");", "];"].iter().any(|end| line.get(indent..) == Some(*end) && line[..indent].trim().is_empty())
     };
-    let length =
-        if first.ends_with(';') { 1 } else { lines.iter().position(|line| closes(line)).map_or(0, |at| at + 1) };
+    let length = if first.ends_with(';') { 1 } else { lines.iter().position(closes).map_or(0, |at| at + 1) };
     if length == 0 {
         return Err(format!("{path}:{number}: no end"));
     }
