@@ -225,6 +225,32 @@ const tests = {
     await close();
   },
 
+  async 'a page of simseg explain becomes live, with the scores that it shows'() {
+    const context = await browser.newContext(), page = await context.newPage(), problems = [];
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    page.on('pageerror', (error) => problems.push(String(error)));
+    page.on('request', (request) => /^(file|data|blob):/.test(request.url()) || problems.push(`asked for ${request.url()}`));
+    await page.goto(`file://${join(out, 'explained.html')}`);
+    const shown = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.bar')].map((bar) => [bar.firstElementChild.textContent, bar.lastElementChild.textContent])));
+    const scores = () => page.evaluate(() => Object.fromEntries([...document.querySelectorAll('#live-scores tr')].map((row) => [row.cells[0].textContent, row.cells[1].textContent])));
+    await page.click('#live-start');
+    await page.waitForFunction(() => document.querySelector('#live-scores tr') || document.querySelector('#live-status.wrong'), null, { timeout: 60_000 });
+    const live = await scores();
+    assert.equal(Object.keys(live).length, 11, await text(page, '#live-status'));
+    for (const [name, score] of Object.entries(live)) assert.ok(Math.abs(Number(score) - Number(shown[name].replace('−', '-'))) < 1.1e-3, `${name}: ${shown[name]} on the page, ${score} live`);
+    assert.match(await text(page, '#live-sum'), /Patches sum to/);
+    const before = await text(page, '#live-status');
+    await page.fill('#live-k', '-1');
+    await page.waitForFunction((before) => document.querySelector('#live-status').textContent !== before, before, { timeout: 60_000 });
+    await page.fill('#live-words', 'background\nfish\ncup');
+    await page.waitForFunction(() => document.querySelectorAll('#live-scores tr').length === 3, null, { timeout: 60_000 });
+    await page.fill('#live-words', 'background\nfish\nfish');
+    await page.waitForFunction(() => document.querySelector('#live-status.wrong'), null, { timeout: 60_000 });
+    await page.screenshot({ path: join(shots, 'explained.png'), fullPage: true });
+    assert.deepEqual(problems, []);
+    await context.close();
+  },
+
   async 'exercises are marked'() {
     const { page, problems, close } = await opened(served);
     assert.equal(await page.locator('#exercises li').count(), 9);
