@@ -1,13 +1,24 @@
-//! Step 1: a tensor multiplies, broadcasts and selects. Everything later is made of these.
+//! Step 1: a tensor multiplies, broadcasts and selects; and why features are divided by their length before they are compared.
 //!
-//! `cargo run --release --example 01_tensor`
+//! A dot product is large where two vectors point the same way *or* where one of them is long. The third patch below is longer than
+//! the others: by dot product it is the best patch of both words, though it points at neither. By cosine, the dot product of vectors of
+//! length 1, each word finds the patch that points its way.
+//!
+//! Expect `[2, 2]` as best patches by dot product, `[0, 1]` by cosine. `cargo run --release --example 01_tensor`
 
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_tensor::{Ops, Result, Tensor};
 
-/// Generic, as all of the library: any backend will do.
+/// Every patch with every word. Generic, as all of the library: any backend will do.
 fn affinities<T: Tensor>(patches: &T, words: &T) -> Result<T> {
-    patches.matmul(&words.t()?) //                                [n, d] × [d, m] → [n, m]
+    patches.matmul(&words.t()?) //                                [n, d] · [d, m] → [n, m]
+}
+
+/// For each word the patch with the largest value: positions first, then the values at them.
+fn best<T: Tensor>(affinities: &T) -> Result<(Vec<usize>, Vec<f64>)> {
+    let index = affinities.topk(1, 0)?; //                        [1, m] positions along axis 0
+    let values = affinities.gather(0, &index)?; //                [1, m]
+    Ok((T::index_to_vec(&index)?, values.to_vec()?))
 }
 
 pub(crate) fn main() -> Result<()> {
@@ -16,21 +27,19 @@ pub(crate) fn main() -> Result<()> {
     let patches = T::from_host(&[2.0, 0.0, 0.0, 1.0, 3.0, 4.0], &[3, 2], &CpuDevice)?;
     let words = T::from_host(&[1.0, 0.0, 0.0, 1.0], &[2, 2], &CpuDevice)?;
 
-    let raw = affinities(&patches, &words)?; //                   [3, 2]
-    println!("patch · word          {:?}", raw.to_vec::<f64>()?);
+    let dots = affinities(&patches, &words)?; //                  [3, 2]
+    println!("dot products          {:?}", dots.to_vec::<f64>()?);
 
-    // Broadcasting is explicit underneath: [3, 2] divided by norms [3, 1].
+    // Broadcasting is explicit underneath: [3, 2] divided by lengths [3, 1].
     let unit = patches.div(&patches.norm()?)?; //                 [3, 2]
-    let cosine = affinities(&unit, &words)?;
-    println!("cosine                {:?}", cosine.to_vec::<f64>()?);
+    let cosines = affinities(&unit, &words)?; //                  [3, 2]
+    println!("cosines               {:?}", cosines.to_vec::<f64>()?);
 
-    // Selection: where is each word's best patch? Positions first, then the values at them.
-    let best = raw.topk(1, 0)?; //                                [1, 2] positions along axis 0
-    let values = raw.gather(0, &best)?; //                        [1, 2]
-    println!("best patch per word   {:?}: {:?}", T::index_to_vec(&best)?, values.to_vec::<f64>()?);
+    let (by_dot, by_cosine) = (best(&dots)?, best(&cosines)?);
+    println!("best patch per word   by dot product {:?}, by cosine {:?}", by_dot.0, by_cosine.0);
 
-    assert_eq!(cosine.to_vec::<f64>()?, [1.0, 0.0, 0.0, 1.0, 0.6, 0.8]);
-    assert_eq!(values.to_vec::<f64>()?, [3.0, 4.0]);
-    println!("✓ the third patch is 3-4-5: cosines 0.6 and 0.8, and it is both words' best");
+    assert_eq!(cosines.to_vec::<f64>()?, [1.0, 0.0, 0.0, 1.0, 0.6, 0.8]); // the third patch is a 3-4-5 triangle
+    assert_eq!((by_dot.0, by_cosine.0), (vec![2, 2], vec![0, 1]));
+    println!("✓ the long patch wins every dot product, and no cosine");
     Ok(())
 }

@@ -3,13 +3,14 @@
 //! `Autodiff<T>` records each operation; `grad` walks the record backwards by the table in
 //! `crates/tensor/src/adjoint.rs`. A gradient is a slope, so it can be checked: `(f(x + h) − f(x − h)) / 2h`.
 //!
-//! `cargo run --release --example 02_gradient`
+//! Expect both to agree, and to be `softmax(x) − onehot(0)`: what the softmax gives the wrong classes, and one less than it gives the right
+//! one, so that the three sum to 0. `cargo run --release --example 02_gradient`
 
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_tensor::{Autodiff, Differentiable, Ops, Result, Tensor};
 
-/// The loss of a softmax whose right answer is the first class, its surprise: `−log softmax(x)[0]`.
-fn surprise<T: Tensor>(x: &T) -> Result<T> {
+/// The negative log-likelihood of the first class, `−log softmax(x)[0]`: 0 if the softmax is certain of it, large if it is certain of another.
+fn negative_log_likelihood<T: Tensor>(x: &T) -> Result<T> {
     x.log_softmax()?.slice(1, 0, 1)?.neg()?.sum_all()
 }
 
@@ -19,7 +20,7 @@ pub(crate) fn main() -> Result<()> {
     let logits = [2.0, 1.0, 0.0];
 
     let x = Tracked::from_host(&logits, &[1, 3], &CpuDevice)?.leaf();
-    let loss = surprise(&x)?;
+    let loss = negative_log_likelihood(&x)?;
     let gradient = loss.grad(&[&x])?.remove(0).to_vec::<f64>()?;
     println!("loss                  {:.6}", loss.item()?);
     println!("gradient by the table {gradient:.6?}");
@@ -29,7 +30,7 @@ pub(crate) fn main() -> Result<()> {
         let at = |step: f64| -> Result<f64> {
             let mut moved = logits;
             moved[i] += step;
-            surprise(&Plain::from_host(&moved, &[1, 3], &CpuDevice)?)?.item()
+            negative_log_likelihood(&Plain::from_host(&moved, &[1, 3], &CpuDevice)?)?.item()
         };
         Ok((at(h)? - at(-h)?) / (2.0 * h))
     };

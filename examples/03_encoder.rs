@@ -1,14 +1,16 @@
-//! Step 3: an encoder turns an image into tokens, one per patch and a \[CLS\] token for the whole.
+//! Step 3: an encoder turns an image into features, one vector per patch and a \[CLS\] token for the whole.
 //!
-//! A ViT cuts the image into squares, lays each flat, multiplies it with the patch kernel, adds where it was, and lets all
-//! tokens attend to each other, block by block (`crates/model/src/vit.rs`). A tap sees every named intermediate.
+//! A ViT cuts the image into squares, lays each flat, multiplies it with the patch kernel, adds where it was, and lets all tokens attend to
+//! each other, block by block (`crates/model/src/vit.rs`). A projection brings patches into the space that they share with words. A tap
+//! sees every named intermediate. The model is `fixtures/tiny`, trained on captions; no one told it where objects are.
 //!
-//! `cargo run --release --example 03_encoder`
+//! Expect patches of the object to resemble each other more than they resemble the rest. `cargo run --release --example 03_encoder`
 
-use simseg_cpu::{CpuDevice, CpuTensor};
-use simseg_model::vit::{Vit, VitConfig};
-use simseg_model::{Architecture, Encoder};
-use simseg_tensor::{NoTap, Ops, Result, Tap, Tensor};
+use simseg::Model;
+use simseg_cpu::CpuTensor;
+use simseg_data::{SceneConfig, World};
+use simseg_tensor::{Ops, Result, Tap, Tensor};
+use std::path::Path;
 
 type T = CpuTensor<f32>;
 
@@ -22,45 +24,39 @@ impl Tap<T> for Printer {
     }
 }
 
-pub(crate) fn main() -> Result<()> {
-    let config = VitConfig { image_size: 32, patch: 8, width: 24, depth: 2, heads: 3 };
-    let vit: Vit<T> = Vit::layout(config).map("vit", &mut |name, p| p.draw(0, name, &CpuDevice))?;
+pub(crate) fn main() -> simseg::Result<()> {
+    let model = Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tiny"))?;
+    let world = World::new(SceneConfig { bias: 0.0, second_object: 0.0, ..SceneConfig::default() }, 2_000_000)?;
+    let scene = world.scene(0);
+    println!("the scene: “{}”, {}×{} pixels", scene.caption, scene.size, scene.size);
 
-    // A dark image with one bright square, in the second patch of the first row.
-    let pixel = |i: usize| if i / 32 % 32 < 8 && (8..16).contains(&(i % 32)) { 1.0f32 } else { 0.0 };
-    let image = T::from_host(&(0..3 * 32 * 32).map(pixel).collect::<Vec<_>>(), &[1, 3, 32, 32], &CpuDevice)?;
-    println!("pixels             {:?}, 4×4 patches of 8×8", image.shape());
-    let tokens = vit.encode(&image, &mut Printer)?.values;
+    // image/pixels are the input, image/tokens [CLS] and 8×8 patches of 8×8 pixels, image/patches their projections.
+    let image = model.features(&[scene.picture()], &mut Printer)?.remove(0);
+    let unit = image.patches.l2_normalize()?; //                       [64, d]
+    let cosines = unit.matmul(&unit.t()?)?.to_f32()?; //               [64, 64]
 
-    // The same image beside another: each item stands by itself.
-    let pair = T::concat(&[&image.scale(-1.0)?, &image], 0)?;
-    let second = vit.encode(&pair, &mut NoTap)?.values.slice(0, 1, 1)?;
-    let apart = tokens.sub(&second)?.to_f32()?.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-    assert_eq!(tokens.shape(), [1, 1 + 16, 24]);
-    assert!(apart < 1e-5, "{apart}");
-    println!("✓ 16 patches and a [CLS] token; a neighbour in the batch changes nothing ({apart:.0e})");
-
-    // A whole model has a text encoder too, and projects both into one space.
-    let count: usize = released().parameters().iter().map(|(_, p)| p.shape.iter().product::<usize>()).sum();
-    println!("  (SimSeg with ViT-B/16 and BERT-base has {:.0} million parameters)", count as f64 / 1e6);
-    Ok(())
-}
-
-/// The released architecture.
-fn released() -> simseg_model::ModelConfig {
-    use simseg_model::bert::BertConfig;
-    simseg_model::ModelConfig {
-        image: VitConfig { image_size: 224, patch: 16, width: 768, depth: 12, heads: 12 },
-        text: BertConfig {
-            vocabulary: 30522,
-            positions: 512,
-            types: 2,
-            width: 768,
-            intermediate: 3072,
-            depth: 12,
-            heads: 12,
-        },
-        projection: 512,
-        temperature: 0.02,
+    // A patch belongs to the object if the object covers its centre.
+    let covered = |p: usize| scene.labels[(p / 8 * 8 + 4) * scene.size + p % 8 * 8 + 4] != 0;
+    let (inside, outside): (Vec<usize>, Vec<usize>) = (0..64).partition(|&p| covered(p));
+    let chosen = inside[inside.len() / 2];
+    println!("cosines of all patches with patch {chosen}, which lies on the object (in brackets: on the object, too)");
+    for row in 0..8 {
+        let cell = |p: usize| {
+            let [open, close] = if covered(p) { ['[', ']'] } else { [' ', ' '] };
+            format!("{open}{:5.2}{close}", cosines[chosen * 64 + p])
+        };
+        println!("  {}", (8 * row..8 * row + 8).map(cell).collect::<String>());
     }
+
+    let mean = |from: &[usize], to: &[usize]| {
+        let pairs = from.iter().flat_map(|&p| to.iter().map(move |&q| (p, q))).filter(|(p, q)| p != q);
+        let (sum, count) = pairs.fold((0.0, 0), |(sum, count), (p, q)| (sum + cosines[p * 64 + q], count + 1));
+        sum / count as f32
+    };
+    let (alike, apart) = (mean(&inside, &inside), mean(&inside, &outside));
+    println!("mean cosine: object with object {alike:.2}, object with the rest {apart:.2}");
+    assert_eq!(unit.shape()[0], 64);
+    assert!(alike > apart + 0.1, "{alike} {apart}");
+    println!("✓ patches of the object resemble each other: where it is can be read off its features");
+    Ok(())
 }

@@ -4,7 +4,8 @@
 //! An image of 16 patches: 14 are sea, 2 are fish. Channel 0 responds to sea, channel 1 to fish. In the mean the sea
 //! outweighs the fish 7 to 1; in the per-channel maximum both count alike (paper §3.2, eq. 2–4).
 //!
-//! `cargo run --release --example 04_loda`
+//! Expect the fish to score 1/√50 = 0.141 by dense alignment, 1/√2 = 0.707 by LoDA with k = 2, and with k = 16, all patches, what dense
+//! says. `cargo run --release --example 04_loda`
 
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_model::pool::loda::top_k_mean;

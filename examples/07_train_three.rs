@@ -19,13 +19,19 @@ use std::sync::Arc;
 type Plain = CpuTensor<f32>;
 type T = Autodiff<Plain>;
 
-/// 60 steps of 32 pairs; the parameters they lead to.
-fn train(what: &ModelDescription, words: &Tokenizer, world: &World) -> simseg::Result<Parameters<T>> {
-    let registry = Registry::<T>::built_in();
-    let (network, aligner) = (what.network(&registry)?, registry.model.aligners.build(&what.aligner)?);
-    let mut parameters: Parameters<T> = what.layout(&registry)?.draw(0, &CpuDevice)?;
+/// A small model that has learned with this aligner: so many steps of 32 pairs.
+pub(crate) fn learned(aligner: &Choice, steps: u64) -> simseg::Result<Model> {
+    let (registry, words) = (Registry::<T>::built_in(), Tokenizer::from_words(World::words())?);
+    let image = VitConfig { image_size: 64, patch: 8, width: 32, depth: 1, heads: 2 };
+    let (vocabulary, width, intermediate) = (words.vocabulary(), 32, 128);
+    let text = BertConfig { vocabulary, positions: 25, types: 2, width, intermediate, depth: 1, heads: 2 };
+    let model = ModelConfig { image, text, projection: 32, temperature: 0.05 }.choice();
+    let description = ModelDescription { model, aligner: aligner.clone() };
+    let (network, aligner) = (description.network(&registry)?, registry.model.aligners.build(aligner)?);
+    let mut parameters: Parameters<T> = description.layout(&registry)?.draw(0, &CpuDevice)?;
     let mut optimiser = AdamW::new(AdamWConfig::default(), parameters.values())?;
-    for step in 0..60 {
+    let world = World::new(SceneConfig::default(), 0)?;
+    for step in 0..steps {
         let scenes = world.scenes(step * 32..(step + 1) * 32);
         let pixels = scenes.iter().flat_map(|scene| transform::normalise(&scene.picture(), &network.normalisation()));
         let pixels = T::from_host(&pixels.collect::<Vec<f32>>(), &[32, 3, 64, 64], &CpuDevice)?;
@@ -41,7 +47,9 @@ fn train(what: &ModelDescription, words: &Tokenizer, world: &World) -> simseg::R
         let moved = optimiser.update(parameters.values(), &gradients, 4e-3)?;
         parameters = parameters.with(moved.iter().map(Differentiable::detach).collect())?;
     }
-    Ok(parameters)
+    let parameters = parameters.with(parameters.values().iter().map(Differentiable::plain).collect())?;
+    let loaded = Loaded { description, parameters, tokenizer: words, rounded: None };
+    Model::assemble(loaded, None, Arc::new(Registry::built_in()), &CpuDevice)
 }
 
 /// The share of objects on which the map of their class peaks.
@@ -59,20 +67,12 @@ fn points(model: &Model, scenes: &[Scene]) -> simseg::Result<f64> {
 }
 
 pub(crate) fn main() -> simseg::Result<()> {
-    let (words, mut share) = (Tokenizer::from_words(World::words())?, vec![]);
-    let image = VitConfig { image_size: 64, patch: 8, width: 32, depth: 1, heads: 2 };
-    let vocabulary = words.vocabulary();
-    let text = BertConfig { vocabulary, positions: 25, types: 2, width: 32, intermediate: 128, depth: 1, heads: 2 };
-    let model = ModelConfig { image, text, projection: 32, temperature: 0.05 }.choice();
     let unbiased = World::new(SceneConfig { bias: 0.0, ..SceneConfig::default() }, 1)?.scenes(0..40);
+    let mut share = vec![];
     let loda = Choice::new("loda").with("image_k", 3).with("text_k", 1);
     for aligner in [Choice::new("holistic"), Choice::new("dense"), loda] {
-        let description = ModelDescription { model: model.clone(), aligner };
-        let trained = train(&description, &words, &World::new(SceneConfig::default(), 0)?)?;
-        let parameters = trained.with(trained.values().iter().map(Differentiable::plain).collect())?;
-        let loaded = Loaded { description: description.clone(), parameters, tokenizer: words.clone(), rounded: None };
-        share.push(points(&Model::assemble(loaded, None, Arc::new(Registry::built_in()), &CpuDevice)?, &unbiased)?);
-        println!("{:<9} points at {:.0}% of the objects", description.aligner.kind, 100.0 * share[share.len() - 1]);
+        share.push(points(&learned(&aligner, 60)?, &unbiased)?);
+        println!("{:<9} points at {:.0}% of the objects", aligner.kind, 100.0 * share[share.len() - 1]);
     }
     assert!(share[2] > 1.5 * share[1], "{share:?}");
     println!("✓ LoDA points at objects more than 1.5 times as often as dense alignment");

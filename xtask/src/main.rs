@@ -2,14 +2,15 @@
 //!
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
-//! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`web`] (the live page), [`lines`] (how long, how safe),
-//! [`python`] (the wheel), [`mpi`] (several processes), [`totals`] (the last line).
+//! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`web`] (the live page), [`book`](mod@book) (the book),
+//! [`lines`] (how long, how safe), [`python`] (the wheel), [`mpi`] (several processes), [`totals`] (the last line).
 
 mod steps;
 mod libtorch;
 mod carry;
 mod peers;
 mod web;
+mod book;
 mod lines;
 mod python;
 mod mpi;
@@ -20,7 +21,7 @@ use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask test                 everything that has to pass, libtorch included
-cargo xtask test --only STEP     some of: fmt lines clippy test doc web mpi libtorch (repeat for more)
+cargo xtask test --only STEP     some of: fmt lines clippy test small doc web book mpi libtorch (repeat for more)
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
 cargo xtask lines                lines of Rust per crate; fails where a file is too long, or has `unsafe` outside crates/cpu
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
@@ -33,6 +34,8 @@ cargo xtask growth               how time and memory of the cpu backend grow →
 cargo xtask mpi [--test]         simseg with training over MPI → target/release/simseg; with --test run on 2 and 3 ranks
 cargo xtask python               the Python wheel (crates/python): built, installed alone into a fresh environment, tested
 cargo xtask web [--test]         the live page → target/web (simseg.html is one file); with --test driven in headless Chromium
+cargo xtask book [--update]      the book → target/book/index.html: outputs of programs as recorded, every link checked;
+                                 --update records them anew. Installs mdBook into target/tools on first use
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
                                  cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         ["bench-peers", ref options @ ..] => peers::bench(options),
         ["growth", ref options @ ..] => peers::growth(options),
         ["web", ref options @ ..] => web::web(options),
+        ["book", ref options @ ..] => book::book(options),
         ["lines"] => lines::lines(),
         ["python"] => python::python(),
         ["mpi", ref options @ ..] => mpi::mpi(options),
@@ -115,6 +119,21 @@ fn finish(command: &mut Command) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Whether a test machine is running this: there nothing is skipped that can be installed.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// Installs Debian's packages, where this is Debian; whoever needs them looks again.
+fn apt_install(packages: &[&str]) {
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        _ = command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
+    };
+    apt(&["update", "-qq"]);
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"][..], packages].concat());
 }
 
 fn usage() -> ExitCode {

@@ -20,9 +20,9 @@ pub fn mpi(options: &[&str]) -> ExitCode {
         ["--test"] => true,
         _ => return crate::usage(),
     };
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let in_ci = crate::in_ci();
     if missing().is_some() && in_ci {
-        install();
+        crate::apt_install(&PACKAGES);
     }
     if let Some(what) = missing() {
         let why = format!("{what} is missing; on Debian: apt-get install {}", PACKAGES.join(" "));
@@ -69,12 +69,4 @@ fn has_libclang() -> bool {
     let below = |folder: &str| entries(Path::new(folder)).flat_map(|path| [path.join("lib"), path]).collect::<Vec<_>>();
     ["/usr/lib64", "/usr/local/lib"].iter().any(|folder| holds(Path::new(folder)))
         || below("/usr/lib").iter().any(|folder| folder.is_dir() && holds(folder))
-}
-
-fn install() {
-    let apt = |arguments: &[&str]| {
-        _ = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status()
-    };
-    apt(&["update", "-qq"]);
-    apt(&[&["install", "-y", "-qq", "--no-install-recommends"][..], &PACKAGES].concat());
 }

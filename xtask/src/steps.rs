@@ -42,13 +42,16 @@ impl Step {
 const LIBTORCH: &str = "simseg-tch/libtorch,simseg-lab/tch,simseg-tests/tch";
 
 #[rustfmt::skip]
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 12] = [
     Step::new("fmt", &["fmt", "--all", "--check"]),
     Step::new("lines", &["xtask", "lines"]),
     Step::new("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::new("test", &["test", "--workspace", "--no-fail-fast"]),
+    // One thread, no files: what devices and browsers have.
+    Step::new("small", &["check", "--package", "simseg", "--no-default-features"]),
     Step::new("doc", &["doc", "--workspace", "--no-deps", "--document-private-items"]).strict(),
     Step::new("web", &["xtask", "web", "--test"]),
+    Step::new("book", &["xtask", "book", "--installed"]),
     Step::new("mpi", &["xtask", "mpi", "--test"]),
     Step::with_libtorch("libtorch clippy", &[
         "clippy", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--package", "simseg-benches",
@@ -105,7 +108,7 @@ enum Found {
 
 /// Runs the wanted steps, all of them whatever fails, and ends with the totals.
 pub fn test(choice: &Choice) -> ExitCode {
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let in_ci = crate::in_ci();
     let (mut totals, mut failed, mut notes, mut times) = (Totals::default(), vec![], vec![], vec![]);
     let mut libtorch = Found::NotYet;
     for step in STEPS.iter().filter(|step| choice.wants(step)) {
@@ -210,7 +213,8 @@ mod tests {
     fn only_and_skip_choose_by_word_and_unknown_words_are_refused() {
         assert_eq!(names(&[]).map(|all| all.len()), Some(STEPS.len()));
         assert_eq!(names(&["--only", "fmt", "--only", "doc"]), Some(vec!["fmt", "doc"]));
-        assert_eq!(names(&["--skip", "libtorch"]), Some(vec!["fmt", "lines", "clippy", "test", "doc", "web", "mpi"]));
+        let plain = vec!["fmt", "lines", "clippy", "test", "small", "doc", "web", "book", "mpi"];
+        assert_eq!(names(&["--skip", "libtorch"]), Some(plain));
         assert_eq!(names(&["--only", "libtorch"]).map(|all| all.len()), Some(3));
         for wrong in [&["--only"][..], &["--only", "tests"], &["--except", "fmt"], &["fmt"]] {
             assert_eq!(names(wrong), None, "{wrong:?}");

@@ -19,6 +19,10 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const MISSING: &str = "no WebAssembly target: `rustup target add wasm32-unknown-unknown`, or on Debian `apt-get install rustc-web cargo-web \
                        rust-web-src lld-19`";
 
+/// What brings all of it on Debian: the compiler, what makes the module smaller, and what the tests drive.
+const PACKAGES: [&str; 9] =
+    ["rustc-web", "cargo-web", "rust-web-src", "lld-19", "binaryen", "brotli", "chromium", "nodejs", "npm"];
+
 /// Builds the page, and tests it if asked to.
 pub fn web(options: &[&str]) -> ExitCode {
     let test = match options {
@@ -26,6 +30,9 @@ pub fn web(options: &[&str]) -> ExitCode {
         ["--test"] => true,
         _ => return crate::usage(),
     };
+    if crate::in_ci() && compiler().is_none() {
+        crate::apt_install(&PACKAGES);
+    }
     let Some(mut command) = compiler() else { return skipped(MISSING) };
     let out = root().join("target/web");
     let build = [
@@ -145,6 +152,33 @@ fn fits(out: &Path) -> bool {
     fits
 }
 
+/// A page of `simseg explain` that holds the module: `explained.html`, of a drawn scene.
+fn explained(out: &Path) -> bool {
+    // Of the whole workspace: with the features of `cargo test --workspace`, so that nothing is compiled twice.
+    if !succeeds(cargo().args(["build", "--quiet", "--workspace", "--bin", "simseg"])) {
+        return false;
+    }
+    let simseg = || {
+        let mut command =
+            Command::new(root().join("target/debug").join(format!("simseg{}", std::env::consts::EXE_SUFFIX)));
+        command.current_dir(root()).stdout(Stdio::null());
+        command
+    };
+    let world = out.join("world");
+    let _ = std::fs::remove_dir_all(&world);
+    succeeds(simseg().args(["scenes", "--count", "1", "--seed", "1", "--out"]).arg(&world))
+        && succeeds(
+            simseg()
+                .args(["explain", "--model", "fixtures/tiny", "--classes"])
+                .arg(world.join("classes.txt"))
+                .arg(world.join("images/000000.png"))
+                .arg("--live")
+                .arg(out.join("simseg.wasm"))
+                .arg("--out")
+                .arg(out.join("explained.html")),
+        )
+}
+
 /// Drives the page in headless Chromium.
 fn tested(out: &Path) -> ExitCode {
     let here = |path: &&str| Path::new(path).exists();
@@ -157,6 +191,9 @@ fn tested(out: &Path) -> ExitCode {
         |program: &str| Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !["node", "npm"].into_iter().all(|program| quiet(program).is_ok_and(|status| status.success())) {
         return skipped("its tests need node and npm");
+    }
+    if !explained(out) {
+        return ExitCode::FAILURE;
     }
     let tools = root().join("target/web-tools");
     if !tools.join("node_modules/playwright-core").is_dir() {

@@ -265,6 +265,18 @@ fn an_explanation_is_one_page_that_needs_nothing_else() {
     }
     assert!(html.contains("top-k") && html.contains("Patches sum to"), "LoDA's formula, and its ledger");
     assert!(!html.contains("http://") && !html.contains("https://") && !html.contains("<script"));
+
+    // What makes it live is in the page, too: the module, the model's files, words and recipe (`crates/web/tests/page.mjs` drives it).
+    let module = folder.path().join("simseg.wasm");
+    std::fs::write(&module, b"\0asm\x01\0\0\0").unwrap();
+    ok(&[&common[..], &["--live", text(&module)]].concat());
+    let html = std::fs::read_to_string(&page).unwrap();
+    for id in ["module", "config", "weights", "vocabulary", "recipe", "words"] {
+        assert!(html.contains(&format!("id=\"live-{id}\"")), "{id}");
+    }
+    assert!(!html.contains("http://") && !html.contains("https://"));
+    std::fs::write(&module, b"no module").unwrap();
+    assert!(refused(&[&common[..], &["--live", text(&module)]].concat()).contains("cargo xtask web"));
 }
 
 #[test]

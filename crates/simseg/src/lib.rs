@@ -55,3 +55,8 @@ pub use simseg_segment::ClassList;
 pub use simseg_tensor::WeightType;
 pub use watch::{Unwatched, Watch};
 pub use words::Words;
+
+/// The Rust of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

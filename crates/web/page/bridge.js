@@ -54,7 +54,7 @@ async function asked(kind, request, draw) {
     own.next = null;
     try {
       const answer = await desk.ask(request);
-      if (!own.next) draw(answer);
+      if (!own.next) await draw(answer);
     } catch (error) { complain(error); }
   }
   own.busy = false;
@@ -63,4 +63,6 @@ function complain(error) {
   $('status').textContent = error.message;
   $('status').className = 'error';
 }
+// Lets the browser do something else, so that no task of the page is a long one.
+const pause = () => new Promise((done) => setTimeout(done));
 let desk, module, facts;

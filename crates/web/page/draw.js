@@ -1,9 +1,11 @@
 // Numbers to pixels. Nothing is computed here but colours.
 const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-function heat(value) {
-  const at = Math.min(1, Math.max(0, value)) * 4, low = Math.min(3, Math.floor(at)), t = at - low;
+// 256 colours, computed once: a redrawn page asks for some hundred thousand.
+const HEAT = Array.from({ length: 256 }, (_, value) => {
+  const at = (value / 255) * 4, low = Math.min(3, Math.floor(at)), t = at - low;
   return STOPS[low].map((c, i) => Math.round(c + (STOPS[low + 1][i] - c) * t));
-}
+});
+const heat = (value) => HEAT[Math.round(Math.min(1, Math.max(0, value || 0)) * 255)];
 // Blue adds, red takes away, around the card's own colour.
 function signed(value) {
   const dark = matchMedia('(prefers-color-scheme: dark)').matches, t = Math.min(1, Math.abs(value));
@@ -13,9 +15,13 @@ function signed(value) {
 function paint(canvas, side, colour) {
   canvas.width = canvas.height = side;
   const context = canvas.getContext('2d'), image = context.createImageData(side, side);
+  const { data } = image;
   for (let p = 0; p < side * side; p++) {
-    const [r, g, b] = colour(p);
-    image.data.set([r, g, b, 255], 4 * p);
+    const rgb = colour(p);
+    data[4 * p] = rgb[0];
+    data[4 * p + 1] = rgb[1];
+    data[4 * p + 2] = rgb[2];
+    data[4 * p + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }

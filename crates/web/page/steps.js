@@ -12,14 +12,13 @@ function recipe() {
 }
 function explain() {
   writeAddress();
-  asked('explain', { what: 'explain', ...ask(recipe()) }, (answer) => {
+  asked('explain', { what: 'explain', ...ask(recipe()) }, async (answer) => {
     told = answer;
     showClasses();
-    showLedger();
-    showPixels();
-    showK();
-    showScores();
-    showRounds();
+    for (const show of [showLedger, showPixels, showK, showScores, showRounds]) {
+      await pause();
+      show();
+    }
   });
   asked('rules', { what: 'rules', ask: ask(recipe()), dial: dial() }, showRules);
 }

@@ -1,6 +1,7 @@
 //! Requests and answers: everything that the page can ask, in one enum.
 
 use crate::exercises::{self, Exercise};
+use crate::own::{self, Files, Question};
 use crate::rules::{self, Dial};
 use crate::small::{self, Aligner, Cpu};
 use crate::training::{Training, TrainingRequest};
@@ -87,6 +88,10 @@ pub enum Request {
     Judge {},
     /// Its weights in base64.
     Weights {},
+    /// Takes a model of one's own.
+    Open(Files),
+    /// Asks it about a picture of one's own.
+    Own(Question),
     /// Marks an answer.
     Exercise {
         /// From 1.
@@ -120,6 +125,7 @@ pub struct Desk {
     weights: BTreeMap<Aligner, Parameters<Cpu>>,
     told: Option<Explanation>,
     training: Option<Training>,
+    own: Option<Model>,
 }
 
 impl Desk {
@@ -187,6 +193,17 @@ impl Desk {
             }
             Request::Judge {} => written(&self.training()?.judge()?),
             Request::Weights {} => Ok(json!({ "weights": world::encoded(&self.training()?.weights()?) })),
+            Request::Open(files) => {
+                self.own = Some(files.open()?);
+                Ok(json!({}))
+            }
+            Request::Own(question) => {
+                let model = self.own.as_ref().ok_or_else(|| Error::input("request", "no model was opened yet"))?;
+                let told = question.explained(model)?;
+                let value = own::drawn(&told);
+                self.told = Some(told);
+                Ok(value)
+            }
             Request::Exercise { number, answer } => written(&exercises::mark(number, answer)?),
         }
     }

@@ -5,11 +5,12 @@
 //! JavaScript.
 //!
 //! Reading order: [`mod@world`] (scenes that one can edit), [`small`] (the small model), [`training`] (a step at a time), [`desk`] (requests
-//! and answers), [`rules`] (thresholds side by side), [`exercises`], [`mod@abi`] (how bytes get in and out of WebAssembly).
+//! and answers), [`rules`] (thresholds side by side), [`own`] (a model of one's own, on the page of `simseg explain`), [`exercises`], [`mod@abi`] (how bytes get in and out of WebAssembly).
 
 pub mod abi;
 pub mod desk;
 pub mod exercises;
+pub mod own;
 pub mod rules;
 pub mod small;
 pub mod training;

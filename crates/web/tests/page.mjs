@@ -207,10 +207,10 @@ const tests = {
   },
 
   async 'edits are answered in time and never block the page'() {
-    const { page, close } = await opened(served);
+    const { page, close } = await opened(file);
     const took = await page.evaluate(async () => {
       const times = [], long = [];
-      new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration))).observe({ type: 'longtask' });
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration))).observe({ type: 'longtask', buffered: true }); // from the first one on
       for (let i = 0; i < 9; i++) {
         const start = performance.now();
         await desk.ask({ what: 'look', scene: { index: 7, context: i % 8 }, word: 'fish', caption: 'a fish in the sea.', k: [3, 1] });
@@ -220,9 +220,35 @@ const tests = {
       await new Promise((done) => setTimeout(done, 1500));
       return { median: times.sort((a, b) => a - b)[4], longest: Math.max(0, ...long) };
     });
-    console.log(`  edit → maps: ${took.median.toFixed(0)} ms (median of 9); longest task of the main thread ${took.longest.toFixed(0)} ms`);
-    assert.ok(took.median < 800, 'ten times the budget of 80 ms: not a busy machine, but something slow');
+    console.log(`  edit → maps: ${took.median.toFixed(0)} ms (median of 9); longest task of the main thread, loading included, ${took.longest.toFixed(0)} ms`);
+    assert.ok(took.median < 800 && took.longest < 500, 'ten times the budgets of 80 and 50 ms: not a busy machine, but something slow');
     await close();
+  },
+
+  async 'a page of simseg explain becomes live, with the scores that it shows'() {
+    const context = await browser.newContext(), page = await context.newPage(), problems = [];
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    page.on('pageerror', (error) => problems.push(String(error)));
+    page.on('request', (request) => /^(file|data|blob):/.test(request.url()) || problems.push(`asked for ${request.url()}`));
+    await page.goto(`file://${join(out, 'explained.html')}`);
+    const shown = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.bar')].map((bar) => [bar.firstElementChild.textContent, bar.lastElementChild.textContent])));
+    const scores = () => page.evaluate(() => Object.fromEntries([...document.querySelectorAll('#live-scores tr')].map((row) => [row.cells[0].textContent, row.cells[1].textContent])));
+    await page.click('#live-start');
+    await page.waitForFunction(() => document.querySelector('#live-scores tr') || document.querySelector('#live-status.wrong'), null, { timeout: 60_000 });
+    const live = await scores();
+    assert.equal(Object.keys(live).length, 11, await text(page, '#live-status'));
+    for (const [name, score] of Object.entries(live)) assert.ok(Math.abs(Number(score) - Number(shown[name].replace('−', '-'))) < 1.1e-3, `${name}: ${shown[name]} on the page, ${score} live`);
+    assert.match(await text(page, '#live-sum'), /Patches sum to/);
+    const before = await text(page, '#live-status');
+    await page.fill('#live-k', '-1');
+    await page.waitForFunction((before) => document.querySelector('#live-status').textContent !== before, before, { timeout: 60_000 });
+    await page.fill('#live-words', 'background\nfish\ncup');
+    await page.waitForFunction(() => document.querySelectorAll('#live-scores tr').length === 3, null, { timeout: 60_000 });
+    await page.fill('#live-words', 'background\nfish\nfish');
+    await page.waitForFunction(() => document.querySelector('#live-status.wrong'), null, { timeout: 60_000 });
+    await page.screenshot({ path: join(shots, 'explained.png'), fullPage: true });
+    assert.deepEqual(problems, []);
+    await context.close();
   },
 
   async 'exercises are marked'() {

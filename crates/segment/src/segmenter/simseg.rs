@@ -42,116 +42,16 @@ pub struct SimSeg<T: Tensor> {
     keys: Keys,
 }
 
-/// Settings as text, for [`crate::memo`].
-struct Keys {
-    score: String,
-    map: String,
-    /// Those of the map and of its refinement.
-    refine: String,
-    /// Everything but which classes are selected.
-    given: String,
-}
-
-impl Keys {
-    fn of(config: &SimSegConfig) -> Self {
-        let text = |value: serde_json::Result<String>| value.unwrap_or_default();
-        let score = format!("scores {}", text(serde_json::to_string(&config.score)));
-        let map = format!("map {}", text(serde_json::to_string(&config.map)));
-        let refine = format!("{map} refine {}", text(serde_json::to_string(&config.refine)));
-        let compose = text(serde_json::to_string(&(config.compose, config.unclaimed)));
-        Self { given: format!("{refine} {score} compose {compose}"), score, map, refine }
-    }
-}
-
-impl<T: Tensor> Segmenter<T> for SimSeg<T> {
-    fn segment(&self, view: View<'_, T>, tap: &mut dyn Tap<T>) -> Result<Segmentation> {
-        self.threshold.check(view.bank.classes)?;
-        self.run(view, None, tap)
-    }
-
-    fn segment_given(&self, view: View<'_, T>, classes: &[usize], tap: &mut dyn Tap<T>) -> Result<Segmentation> {
-        self.run(view, Some(classes), tap)
-    }
-
-    fn segment_unrefined(&self, view: View<'_, T>, classes: &[usize]) -> Result<Option<Segmentation>> {
-        view.check()?;
-        let scores = memo::once(view.memo, || self.keys.score.clone(), || self.score.scores(view))?;
-        let selection = keep(Scores::new(&scores, view.bank.background), f32::NAN, |class| classes.contains(&class));
-        let maps = self.maps(view, &selection.classes)?;
-        let cut = maps.iter().map(|map| self.refiner.unrefined(map)).collect();
-        let masks = class_masks(&selection.classes, &scores, maps, cut);
-        let labels = self.labels(view, &masks, &scores, compose_given);
-        let (size, threshold) = (view.image.output, selection.threshold);
-        Ok(Some(Segmentation { labels, size, scores: Arc::unwrap_or_clone(scores), threshold, masks }))
-    }
-
-    fn given_key(&self) -> Option<&str> {
-        Some(&self.keys.given)
-    }
-
-    fn maps(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
-        if self.map.compete.is_some() {
-            // A map depends on which classes it competes with.
-            let key = || format!("{} of {classes:?}", self.keys.map);
-            return Ok(Arc::unwrap_or_clone(memo::once(view.memo, key, || self.made(view, classes))?));
-        }
-        let maps = memo::each(view.memo, &self.keys.map, classes, |missing| self.made(view, missing))?;
-        Ok(maps.into_iter().map(Arc::unwrap_or_clone).collect())
-    }
-
-    fn needs(&self, aligner: &dyn Aligner<T>) -> Needs {
-        self.score.needs(aligner).and(self.refiner.needs())
-    }
-
-    fn score(&self) -> &dyn ClassScore<T> {
-        &*self.score
-    }
-}
-
 impl<T: Tensor> SimSeg<T> {
-    /// Maps of some classes at the input's size, as cosines: before classes compete and before anything is stretched.
-    fn spread(&self, View { image, bank, memo, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
-        let n = image.grid.area();
-        let key = || format!("patch scores {:?}", self.map.affinity);
-        let values = memo::once(memo, key, || {
-            let scores = match self.map.affinity {
-                Some(level) => map::patch_scores(&affinity::smooth(&image.patches, level)?, &bank.embeddings)?,
-                None => image.patch_scores(&bank.embeddings)?,
-            };
-            scores.to_f32() // [r, n]
-        })?;
-        let one = |&class: &usize| {
-            let mut best = vec![f32::NEG_INFINITY; n];
-            for row in bank.rows_of(class) {
-                let row = &values[row * n..(row + 1) * n];
-                best.iter_mut().zip(row).for_each(|(best, &score)| *best = best.max(score));
-            }
-            map::resize(&best, image.grid, image.input, self.map.upsample) //   [h·w]
-        };
-        classes.iter().map(one).collect()
-    }
-
-    /// Maps of some classes at the input's size.
-    fn made(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
-        let mut maps = self.spread(view, classes)?;
-        if let Some(scale) = self.map.compete {
-            let competes = view.bank.background && !classes.contains(&0);
-            let rival = if competes { self.spread(view, &[0])? } else { vec![] };
-            map::compete(&mut maps, rival.first().map(Vec::as_slice), scale);
-        }
-        if self.map.min_max {
-            maps.iter_mut().for_each(|map| map::min_max(map));
-        }
-        Ok(maps)
-    }
-
-    /// All of it. Classes that are given are drawn, all of them, whatever they score: no rule, no cap, no positive score.
+    /// The entry point: all five lines of this file's first page. Patches `[n, d]` and classes `[r, d]` come in with the view, scores `[c]`,
+    /// maps `[h·w]` and labels `[H·W]` go out. Classes that are given are drawn, all of them, whatever they score: no rule, no cap,
+    /// no positive score.
     fn run(&self, view: View<'_, T>, given: Option<&[usize]>, tap: &mut dyn Tap<T>) -> Result<Segmentation> {
         view.check()?;
         let image = view.image;
         let memo = view.memo;
         let scores = memo::once(memo, || self.keys.score.clone(), || self.score.scores(view))?;
-        let scores = Arc::unwrap_or_clone(scores);
+        let scores = Arc::unwrap_or_clone(scores); //                                [c]
         let ranked = Scores::new(&scores, view.bank.background);
         let selection = match given {
             Some(classes) => keep(ranked, f32::NAN, |class| classes.contains(&class)),
@@ -201,7 +101,7 @@ impl<T: Tensor> SimSeg<T> {
         composed: Composed,
         tap: &mut dyn Tap<T>,
     ) -> Result<Drawn> {
-        let maps = self.maps(view, classes)?;
+        let maps = self.maps(view, classes)?; //                                     [h·w] of each class
         let shows = tap.wants(steps::WANTED);
         let Masks { last, steps } = match shows && !maps.is_empty() {
             false => self.refined(view, classes, &maps)?,
@@ -211,12 +111,48 @@ impl<T: Tensor> SimSeg<T> {
                 self.refiner.refine_watched(canvas, &maps, &mut steps::shower(classes, view.image.input, tap))?
             }
         };
-        let masks = class_masks(classes, scores, maps, last);
-        let labels = self.composed(view, &masks, scores, composed);
+        let masks = class_masks(classes, scores, maps, last); //                     [h·w] of each class
+        let labels = self.composed(view, &masks, scores, composed); //               [h·w]
         if shows {
             tap.see_labels("composed", &[view.image.input.height, view.image.input.width], &labels)?;
         }
         Ok(Drawn { labels: map::resize_labels(&labels, view.image.input, view.image.output), masks, steps })
+    }
+
+    /// Maps of some classes at the input's size, as cosines: before classes compete and before anything is stretched.
+    fn spread(&self, View { image, bank, memo, .. }: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let n = image.grid.area();
+        let key = || format!("patch scores {:?}", self.map.affinity);
+        let values = memo::once(memo, key, || {
+            let scores = match self.map.affinity {
+                Some(level) => map::patch_scores(&affinity::smooth(&image.patches, level)?, &bank.embeddings)?,
+                None => image.patch_scores(&bank.embeddings)?,
+            };
+            scores.to_f32() // [r, n]
+        })?;
+        let one = |&class: &usize| {
+            let mut best = vec![f32::NEG_INFINITY; n];
+            for row in bank.rows_of(class) {
+                let row = &values[row * n..(row + 1) * n];
+                best.iter_mut().zip(row).for_each(|(best, &score)| *best = best.max(score));
+            }
+            map::resize(&best, image.grid, image.input, self.map.upsample) //   [h·w]
+        };
+        classes.iter().map(one).collect()
+    }
+
+    /// Maps of some classes at the input's size.
+    fn made(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let mut maps = self.spread(view, classes)?;
+        if let Some(scale) = self.map.compete {
+            let competes = view.bank.background && !classes.contains(&0);
+            let rival = if competes { self.spread(view, &[0])? } else { vec![] };
+            map::compete(&mut maps, rival.first().map(Vec::as_slice), scale);
+        }
+        if self.map.min_max {
+            maps.iter_mut().for_each(|map| map::min_max(map));
+        }
+        Ok(maps)
     }
 
     /// One label per pixel of the output.
@@ -251,6 +187,72 @@ impl<T: Tensor> SimSeg<T> {
         };
         let masks = memo::each(view.memo, &self.keys.refine, classes, refine)?;
         Ok(Masks::together(masks.iter().map(|masks| &**masks)))
+    }
+}
+
+impl<T: Tensor> Segmenter<T> for SimSeg<T> {
+    fn segment(&self, view: View<'_, T>, tap: &mut dyn Tap<T>) -> Result<Segmentation> {
+        self.threshold.check(view.bank.classes)?;
+        self.run(view, None, tap)
+    }
+
+    fn segment_given(&self, view: View<'_, T>, classes: &[usize], tap: &mut dyn Tap<T>) -> Result<Segmentation> {
+        self.run(view, Some(classes), tap)
+    }
+
+    fn segment_unrefined(&self, view: View<'_, T>, classes: &[usize]) -> Result<Option<Segmentation>> {
+        view.check()?;
+        let scores = memo::once(view.memo, || self.keys.score.clone(), || self.score.scores(view))?;
+        let selection = keep(Scores::new(&scores, view.bank.background), f32::NAN, |class| classes.contains(&class));
+        let maps = self.maps(view, &selection.classes)?;
+        let cut = maps.iter().map(|map| self.refiner.unrefined(map)).collect();
+        let masks = class_masks(&selection.classes, &scores, maps, cut);
+        let labels = self.labels(view, &masks, &scores, compose_given);
+        let (size, threshold) = (view.image.output, selection.threshold);
+        Ok(Some(Segmentation { labels, size, scores: Arc::unwrap_or_clone(scores), threshold, masks }))
+    }
+
+    fn given_key(&self) -> Option<&str> {
+        Some(&self.keys.given)
+    }
+
+    fn maps(&self, view: View<'_, T>, classes: &[usize]) -> Result<Vec<Vec<f32>>> {
+        if self.map.compete.is_some() {
+            // A map depends on which classes it competes with.
+            let key = || format!("{} of {classes:?}", self.keys.map);
+            return Ok(Arc::unwrap_or_clone(memo::once(view.memo, key, || self.made(view, classes))?));
+        }
+        let maps = memo::each(view.memo, &self.keys.map, classes, |missing| self.made(view, missing))?;
+        Ok(maps.into_iter().map(Arc::unwrap_or_clone).collect())
+    }
+
+    fn needs(&self, aligner: &dyn Aligner<T>) -> Needs {
+        self.score.needs(aligner).and(self.refiner.needs())
+    }
+
+    fn score(&self) -> &dyn ClassScore<T> {
+        &*self.score
+    }
+}
+
+/// Settings as text, for [`crate::memo`].
+struct Keys {
+    score: String,
+    map: String,
+    /// Those of the map and of its refinement.
+    refine: String,
+    /// Everything but which classes are selected.
+    given: String,
+}
+
+impl Keys {
+    fn of(config: &SimSegConfig) -> Self {
+        let text = |value: serde_json::Result<String>| value.unwrap_or_default();
+        let score = format!("scores {}", text(serde_json::to_string(&config.score)));
+        let map = format!("map {}", text(serde_json::to_string(&config.map)));
+        let refine = format!("{map} refine {}", text(serde_json::to_string(&config.refine)));
+        let compose = text(serde_json::to_string(&(config.compose, config.unclaimed)));
+        Self { given: format!("{refine} {score} compose {compose}"), score, map, refine }
     }
 }
 

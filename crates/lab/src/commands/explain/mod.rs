@@ -1,9 +1,10 @@
 //! `simseg explain`: one image through every step, on a page that needs nothing but itself.
 //!
 //! What is shown is the library's [`Explanation`]: it comes from taps of the segmentation itself. `--json` writes it down, the page
-//! (`side` in `images` and words, `said`) draws it, of one model or of two side by side.
+//! (`side` in `images` and words, `said`) draws it, of one model or of two side by side. With `--live` the page can also compute (`live`).
 
 mod images;
+mod live;
 mod said;
 mod side;
 
@@ -12,6 +13,7 @@ use crate::backend::BackendArgs;
 use crate::failure::{Failure, Outcome};
 use askama::Template;
 use clap::Args;
+use live::Live;
 use side::Side;
 use simseg::{Explanation, Extension, Labels, Picture};
 use simseg_data::atomic;
@@ -41,6 +43,10 @@ pub struct Options {
     /// Where everything that the page shows goes as numbers; of two models as a list.
     #[arg(long, value_name = "FILE.json")]
     pub json: Option<PathBuf>,
+    /// The module of the live page (target/web/simseg.wasm, which `cargo xtask web` leaves): the page then holds it and the first model,
+    /// and words, threshold and refinement can be changed in the browser.
+    #[arg(long, value_name = "FILE.wasm")]
+    pub live: Option<PathBuf>,
     /// What becomes of a camera's note how it was held.
     #[arg(long, value_enum, default_value_t)]
     pub exif: ExifArg,
@@ -56,6 +62,7 @@ struct Page {
     original: String,
     original_size: String,
     sides: Vec<Side>,
+    live: Option<Live>,
 }
 
 /// Explains one image.
@@ -67,6 +74,12 @@ pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device:
     let truth = options.truth.as_deref().map(|path| truth(path, &picture)).transpose()?;
     let mut models = vec![options.model.clone()];
     models.extend(options.against.iter().map(|folder| ModelArgs { folder: folder.clone(), ..options.model.clone() }));
+    let live = |module: &PathBuf| {
+        let args = &options.model;
+        let model = args.open::<T>("", options.backend.rounded(), extension, device)?;
+        Live::read(module, args, &model, &options.classes.list()?)
+    };
+    let live = options.live.as_ref().map(live).transpose()?;
     let (mut told, mut sides) = (vec![], vec![]);
     for model in &models {
         let (explanation, side) = one::<T>(options, model, (&picture, truth.as_ref()), extension, device)?;
@@ -78,6 +91,7 @@ pub fn explain<T: Tensor>(options: &Options, extension: &impl Extension, device:
         original: images::original(&options.image, &picture),
         original_size: format!("{}×{}", picture.width, picture.height),
         sides,
+        live,
     };
     let text = page.render().map_err(|error| Failure::file(&options.out, error))?;
     write(&options.out, &text)?;
