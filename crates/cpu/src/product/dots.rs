@@ -16,8 +16,10 @@ use super::panel::{Panels, SPARE, aligned, aligned_mut, scratch};
 use super::{Product, Right};
 use crate::scalar::Scalar;
 use ndarray::{ArrayView2, ArrayViewMut2};
+use simseg_tensor::Narrow;
+#[cfg(target_arch = "x86_64")]
+use simseg_tensor::WeightType;
 use simseg_tensor::parallel::prelude::*;
-use simseg_tensor::{Narrow, WeightType};
 
 /// How a type's products are computed.
 #[derive(Debug)]

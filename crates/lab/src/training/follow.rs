@@ -112,16 +112,11 @@ fn weights<T: Tensor>(state: &State<T>) -> Outcome<String> {
 pub fn alike(ranks: &dyn Ranks, named: &[(&str, String)]) -> Outcome {
     let own: Vec<&str> = named.iter().map(|(_, value)| value.as_str()).collect();
     let all = ranks.gather(&serde_json::to_vec(&own).unwrap_or_default());
-    for (rank, other) in all.iter().enumerate().filter(|(_, other)| **other != all[0]) {
-        let [first, other] =
-            [&all[0], other].map(|bytes| serde_json::from_slice::<Vec<String>>(bytes).unwrap_or_default());
-        let name = named
-            .iter()
-            .zip(first.iter().zip(&other))
-            .find(|(_, (a, b))| a != b)
-            .map_or("data", |((name, _), _)| *name);
-        let said = Failure::input(format!("rank {rank}"), format!("other {name} than rank 0; all ranks need the same"));
-        return Err(if ranks.rank() == 0 { said } else { Failure::Diverged(said.to_string()) });
-    }
-    Ok(())
+    let Some((rank, other)) = all.iter().enumerate().find(|(_, other)| **other != all[0]) else { return Ok(()) };
+    let values = |bytes: &[u8]| serde_json::from_slice::<Vec<String>>(bytes).unwrap_or_default();
+    let (first, other) = (values(&all[0]), values(other));
+    let differing = named.iter().zip(first.iter().zip(&other)).find(|(_, (a, b))| a != b);
+    let name = differing.map_or("data", |((name, _), _)| *name);
+    let said = Failure::input(format!("rank {rank}"), format!("other {name} than rank 0; all ranks need the same"));
+    Err(if ranks.rank() == 0 { said } else { Failure::Diverged(said.to_string()) })
 }
