@@ -7,8 +7,16 @@ use std::process::{Command, ExitCode};
 
 /// The crates of a release, each after those that it needs.
 const CRATES: [&str; 10] = [
-    "simseg-registry", "simseg-tensor", "simseg-cpu", "simseg-model", "simseg-segment", "simseg-data", "simseg", "simseg-testkit",
-    "simseg-tch", "simseg-lab",
+    "simseg-registry",
+    "simseg-tensor",
+    "simseg-cpu",
+    "simseg-model",
+    "simseg-segment",
+    "simseg-data",
+    "simseg",
+    "simseg-testkit",
+    "simseg-tch",
+    "simseg-lab",
 ];
 /// What the archive of the program holds beside it.
 const BESIDE: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "fixtures/tiny"];
@@ -47,7 +55,8 @@ fn read(name: &str) -> Result<String, String> {
 
 /// The value of the first line `key = "value"` or `key: value`.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let rest = text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.trim_start().strip_prefix(['=', ':']))?;
+    let rest =
+        text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.trim_start().strip_prefix(['=', ':']))?;
     Some(rest.trim().trim_matches('"'))
 }
 
@@ -65,7 +74,9 @@ fn versions() -> Result<String, String> {
     for name in CRATES {
         let path = format!("crates/{}/Cargo.toml", name.strip_prefix("simseg-").unwrap_or(name));
         let own = read(&path)?;
-        for needed in ["version.workspace", "license.workspace", "readme.workspace", "keywords.workspace", "description"] {
+        for needed in
+            ["version.workspace", "license.workspace", "readme.workspace", "keywords.workspace", "description"]
+        {
             if value(&own, needed).is_none() {
                 return Err(format!("{path}: no `{needed}`"));
             }
@@ -73,7 +84,8 @@ fn versions() -> Result<String, String> {
     }
     let changelog = read("CHANGELOG.md")?;
     let heading = format!("## {version}");
-    let section = changelog.split("\n## ").find(|part| part.starts_with("Unreleased") || part.starts_with(&heading[3..]));
+    let section =
+        changelog.split("\n## ").find(|part| part.starts_with("Unreleased") || part.starts_with(&heading[3..]));
     let entries = section.map_or(0, |section| section.matches("\n- ").count());
     if entries == 0 {
         return Err(format!("CHANGELOG.md: nothing under Unreleased or {version}"));
@@ -146,7 +158,10 @@ fn minimal_versions() -> Result<String, String> {
 }
 
 fn archive() -> Result<String, String> {
-    succeeds(cargo().args(["build", "--release", "--quiet", "--package", "simseg-lab", "--package", "simseg-capi"]), "cargo build")?;
+    succeeds(
+        cargo().args(["build", "--release", "--quiet", "--package", "simseg-lab", "--package", "simseg-capi"]),
+        "cargo build",
+    )?;
     let platform = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
     let (out, name) = (root().join("target/release-files"), format!("simseg-{platform}"));
     let place = out.join(&name);
@@ -162,7 +177,11 @@ fn archive() -> Result<String, String> {
     let _ = Command::new("strip").arg(place.join(&program)).status();
     let file = format!("{name}.tar.gz");
     succeeds(Command::new("tar").args(["czf", &file, &name]).current_dir(&out), "tar")?;
-    let sum = Command::new("sha256sum").arg(&file).current_dir(&out).output().map_err(|error| format!("sha256sum: {error}"))?;
+    let sum = Command::new("sha256sum")
+        .arg(&file)
+        .current_dir(&out)
+        .output()
+        .map_err(|error| format!("sha256sum: {error}"))?;
     std::fs::write(out.join("SHA256SUMS"), &sum.stdout).map_err(|error| format!("SHA256SUMS: {error}"))?;
     let bytes = std::fs::metadata(out.join(&file)).map_or(0, |data| data.len());
     Ok(format!("{} ({bytes} bytes), {}", out.join(&file).display(), String::from_utf8_lossy(&sum.stdout).trim()))
@@ -189,7 +208,10 @@ mod tests {
     #[test]
     fn a_value_is_the_first_of_its_key_in_toml_and_yaml() {
         let text = "[package]\nname = \"a\"\nversion.workspace = true\nversion = \"1.2\"\nversion: 3\n";
-        assert_eq!((value(text, "version"), value(text, "name"), value(text, "license")), (Some("1.2"), Some("a"), None));
+        assert_eq!(
+            (value(text, "version"), value(text, "name"), value(text, "license")),
+            (Some("1.2"), Some("a"), None)
+        );
         assert_eq!(value(text, "version.workspace"), Some("true"));
         assert_eq!(value("version: 0.1.0", "version"), Some("0.1.0"));
     }

@@ -15,7 +15,6 @@ mod calibrated;
 mod judged;
 mod ranks;
 
-use crate::calibration;
 use crate::experiment::{Experiment, Settings, Variant};
 use crate::failure::{Failure, Outcome};
 use crate::ranks::Ranks;
@@ -27,12 +26,10 @@ pub use crate::results::folder::Earlier;
 use crate::results::provenance::Provenance;
 use crate::results::trainings::{self, Elsewhere, Maker};
 use crate::results::{Results, Row, Status};
-use crate::training::start;
-use crate::training::validation::Validating;
 use corpora::{Drawn, Sweep};
 use plan::{Plan, Unit, Wanted};
 use said::{pictures, say_plan};
-use simseg::{ClassList, Extension, Registry};
+use simseg::{Extension, Registry};
 use simseg_tensor::Differentiable;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,6 +86,20 @@ pub fn run<D: Differentiable>(
     options: &Options,
     extension: &impl Extension,
     device: &D::Device,
+) -> Outcome<Results> {
+    run_with::<D>(file, changes, options, extension, device, &None)
+}
+
+/// The same together with other processes; ranks other than the first have no results.
+///
+/// # Errors
+/// As [`run`], and if ranks were not asked for the same.
+pub fn run_with<D: Differentiable>(
+    file: &Path,
+    changes: &[String],
+    options: &Options,
+    extension: &impl Extension,
+    device: &D::Device,
     others: &Others,
 ) -> Outcome<Results> {
     let registries = Registries::<D> {
@@ -101,7 +112,7 @@ pub fn run<D: Differentiable>(
     options.wanted.check(&experiment)?;
     // Sources that are not there are known before anything is computed.
     for Variant { settings, name, .. } in &experiment.variants {
-        let opened = open(settings, 0, &registries);
+        let opened = corpora::open(settings, 0, &registries);
         opened.map_err(|failure| {
             if experiment.variants.len() > 1 { failure.within(format!("[variants.{name}] ")) } else { failure }
         })?;
@@ -246,31 +257,6 @@ fn failed(results: &Results) -> Outcome {
     let names: Vec<String> = failed.iter().map(|row| format!("{} (seed {})", row.variant, row.seed)).collect();
     let listed = crate::failure::listed(&names);
     Err(Failure::Check(format!("{} of {} rows failed: {listed}", failed.len(), results.rows.len())))
-}
-
-/// Opens all sources of a variant.
-fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome {
-    let data = &registries.training.data;
-    let (pairs, batch) = (registries.pairs.of(settings, seed, data)?, settings.training.batch);
-    if pairs < batch {
-        return Err(Failure::input("training.batch", format!("at most the {pairs} pairs there are, found {batch}")));
-    }
-    Validating::check(settings, seed, &registries.judging)?;
-    let held_out = calibration::held_out(settings, seed, data)?;
-    for (prefix, source) in settings.evaluation.data.list() {
-        let dataset = data.open_dataset(source, settings.seeds.test);
-        let section = format!("evaluation.{prefix}");
-        let dataset = dataset.map_err(|error| Failure::from(error).of_data(section.trim_end_matches('.')))?;
-        if let Some(held_out) = &held_out {
-            let classes = ClassList::parse(&dataset.class_lines().join("\n"))?;
-            let some = calibration::some_mentioned(&**held_out, &classes, usize::MAX);
-            some.map_err(|failure| failure.within("segmentation.threshold: held-out "))?;
-        }
-    }
-    if let Some(probes) = &settings.probes {
-        crate::probes::watch::open(probes, &registries.judging)?;
-    }
-    start::check(settings, &registries.training)
 }
 
 /// Prints every expectation with its answer, and keeps it.

@@ -89,7 +89,7 @@ pub fn run<D: Differentiable>(
         provenance,
         reuse: options.reuse.clone(),
     };
-    experiment::run::<D>(&options.experiment, &options.set, &how, extension, device, others).map(|_| ())
+    experiment::run_with::<D>(&options.experiment, &options.set, &how, extension, device, others).map(|_| ())
 }
 
 /// More trainings at a time than this are a mistake, and so are more seeds.

@@ -1,11 +1,14 @@
 //! What trainings read, and how far a sweep is.
 
 use super::Registries;
+use crate::calibration;
 use crate::experiment::Settings;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::progress::Steps;
 use crate::training::corpus::{Changes, Corpus};
 use crate::training::start;
+use crate::training::validation::Validating;
+use simseg::ClassList;
 use simseg_tensor::Differentiable;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -48,6 +51,31 @@ impl Drawn {
         }
         Ok(Self { settings: settings.clone(), seed, corpus })
     }
+}
+
+/// Opens all sources of a variant.
+pub(super) fn open<D: Differentiable>(settings: &Settings, seed: u64, registries: &Registries<D>) -> Outcome {
+    let data = &registries.training.data;
+    let (pairs, batch) = (registries.pairs.of(settings, seed, data)?, settings.training.batch);
+    if pairs < batch {
+        return Err(Failure::input("training.batch", format!("at most the {pairs} pairs there are, found {batch}")));
+    }
+    Validating::check(settings, seed, &registries.judging)?;
+    let held_out = calibration::held_out(settings, seed, data)?;
+    for (prefix, source) in settings.evaluation.data.list() {
+        let dataset = data.open_dataset(source, settings.seeds.test);
+        let section = format!("evaluation.{prefix}");
+        let dataset = dataset.map_err(|error| Failure::from(error).of_data(section.trim_end_matches('.')))?;
+        if let Some(held_out) = &held_out {
+            let classes = ClassList::parse(&dataset.class_lines().join("\n"))?;
+            let some = calibration::some_mentioned(&**held_out, &classes, usize::MAX);
+            some.map_err(|failure| failure.within("segmentation.threshold: held-out "))?;
+        }
+    }
+    if let Some(probes) = &settings.probes {
+        crate::probes::watch::open(probes, &registries.judging)?;
+    }
+    start::check(settings, &registries.training)
 }
 
 /// How far the whole sweep is, in pictures seen.
