@@ -178,6 +178,10 @@ fn run(step: &Step, libtorch: Option<&Libtorch>, totals: &mut Totals) -> bool {
     }
     let mut command = crate::cargo();
     command.args(step.arguments).stdout(Stdio::piped());
+    if crate::in_ci() {
+        // Nothing is compiled there a second time after a change, and what would be kept for that is two thirds of the folder.
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     if let Some(flags) = step.rustdoc_flags {
         command.env("RUSTDOCFLAGS", flags);
     }
