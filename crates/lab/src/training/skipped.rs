@@ -134,4 +134,20 @@ mod tests {
         assert!(Skipped::open(folder.path(), 2, false).unwrap().is_empty(), "a training that begins anew");
         assert!(!folder.path().join(NAME).exists());
     }
+
+    #[test]
+    fn ranks_that_join_have_one_list_and_one_limit() {
+        use crate::ranks::threads::Threads;
+        let folder = tempfile::tempdir().unwrap();
+        let joined = |limit: usize| {
+            Threads::run(2, |ranks| {
+                let mut skipped = Skipped::open(folder.path(), limit, false).unwrap();
+                skipped.add(3 + ranks.rank(), "cut short").unwrap();
+                let joined = skipped.join(ranks);
+                (skipped.met.into_keys().collect::<Vec<_>>(), joined.is_ok())
+            })
+        };
+        assert_eq!(joined(2), vec![(vec![3, 4], true); 2]);
+        assert!(joined(1).iter().all(|(_, joined)| !joined), "two samples where one may be skipped");
+    }
 }
