@@ -3,7 +3,7 @@
 //! Three small models are trained (step 7) and asked about scenes whose contexts say nothing of their objects.
 
 #[path = "07_train_three.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its main is that of the example")]
 mod train_three;
 
 use base64::Engine;

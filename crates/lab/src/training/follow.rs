@@ -3,11 +3,10 @@
 use super::batch::Batch;
 use super::corpus::Corpus;
 use super::frozen::{Frozen, Place};
-use super::objective::Objective;
 use super::order::Order;
 use super::skipped::Skipped;
 use super::state::State;
-use super::{dropout, start};
+use super::{Begun, dropout, readers};
 use crate::ahead::ahead_by;
 use crate::experiment::Settings;
 use crate::failure::{Failure, Outcome};
@@ -31,28 +30,19 @@ pub fn follow<D: Differentiable>(
     device: &D::Device,
     ranks: &Arc<dyn Ranks>,
 ) -> Outcome {
-    let (config, checkpoint) = (settings.training_text(seed, registry)?, folder.join("state.safetensors"));
-    let (layout, training) = (start::layout(settings, registry)?, &settings.training);
-    let (steps, schedule) = (training.steps(corpus.len()), training.schedule(training.steps(corpus.len())));
-    let objective = Objective::new(settings, registry)?.shared_by(Some(ranks.clone()), settings)?;
-    let trained = start::trained(settings, &layout, &*objective.network)?;
-    let resumed = checkpoint.exists();
-    let mut state = if resumed {
-        State::load(&checkpoint, &config, &layout, trained, training, device)?
-    } else {
-        let values = start::values(settings, settings.seeds.weights(seed), registry, device)?;
-        State::new(values, trained, training.adamw)?.averaged_by(training.ema)
-    };
+    let training = &settings.training;
+    let begun = Begun::of(settings, seed, (corpus, registry), folder, device, Some(ranks))?;
+    let Begun { config, steps, schedule, objective, resumed, mut state, .. } = begun;
     let ranks = &**ranks;
     meet(ranks, &state, corpus, &config)?;
     // Rank 0 has written them by now.
     let frozen = Frozen::of(settings, &state, (&*objective.network, corpus), features, device)?;
     let mut skipped = Skipped::open(folder, training.max_corrupt_samples, resumed)?;
-    let own = ranks::own(ranks, training.batch);
+    let (own, readers) = (ranks::own(ranks, training.batch), readers()?);
     let mut order = Order::new(corpus.len(), training.batch, settings.seeds.order(seed));
     let batches = (state.step()..steps).map(|step| {
         let (draw, picks) = order.at(step);
-        corpus.read((&picks, own.clone()), draw, training.max_corrupt_samples, &frozen)
+        readers.install(|| corpus.read((&picks, own.clone()), draw, training.max_corrupt_samples, &frozen))
     });
     ahead_by(training.prefetch, batches, |read| {
         let index = state.step();

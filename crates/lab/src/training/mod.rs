@@ -44,12 +44,12 @@ use log::{Log, StepMetrics};
 use objective::Objective;
 use order::Order;
 use simseg::Registry;
-use simseg_model::{Dropout, Parameters};
+use simseg_model::{Dropout, Parameters, Schedule};
 use simseg_tensor::{Differentiable, Tensor};
 use skipped::Skipped;
 use state::State;
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use validation::{Figures, Validating};
@@ -98,21 +98,11 @@ pub fn train<D: Differentiable>(
     watching: Watching<'_, D::Plain>,
 ) -> Outcome<Trained<D>> {
     let Watching { progress, snapshots, probing, validating, features, ranks } = watching;
-    let config = settings.training_text(seed, registry)?;
-    let (checkpoint, log) = (folder.join("state.safetensors"), folder.join("metrics.jsonl"));
-    let (layout, training) = (start::layout(settings, registry)?, &settings.training);
-    let (steps, schedule) = (training.steps(corpus.len()), training.schedule(training.steps(corpus.len())));
-    let objective = Objective::new(settings, registry)?.shared_by(ranks.clone(), settings)?;
-    let trained = start::trained(settings, &layout, &*objective.network)?;
-    let resumed = checkpoint.exists();
-    let mut state = if resumed {
-        State::load(&checkpoint, &config, &layout, trained, training, device)?
-    } else {
-        let values = start::values(settings, settings.seeds.weights(seed), registry, device)?;
-        State::new(values, trained, training.adamw)?.averaged_by(training.ema)
-    };
+    let (ranks, training, log) = (ranks.as_ref(), &settings.training, folder.join("metrics.jsonl"));
+    let begun = Begun::of(settings, seed, (corpus, registry), folder, device, ranks)?;
+    let Begun { config, checkpoint, steps, schedule, objective, resumed, mut state } = begun;
     let frozen = Frozen::of(settings, &state, (&*objective.network, corpus), &features, device)?;
-    let ranks = ranks.as_deref();
+    let ranks = ranks.map(|ranks| &**ranks);
     if let Some(ranks) = ranks {
         follow::meet(ranks, &state, corpus, &config)?;
     }
@@ -144,10 +134,7 @@ pub fn train<D: Differentiable>(
     if !resumed {
         look(&state)?;
     }
-    // Batches are read in order, so that what was skipped is known in order; on a pool of their own, so that no step waits inside another's
-    // picture.
-    let readers = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
-    let readers = readers.map_err(|error| Failure::Machine(format!("threads that read batches: {error}")))?;
+    let readers = readers()?;
     let (first, earlier) = (state.step(), state.seconds);
     let mut order = Order::new(corpus.len(), training.batch, settings.seeds.order(seed));
     let own = ranks.map_or(0..training.batch, |ranks| ranks::own(ranks, training.batch));
@@ -191,6 +178,51 @@ pub fn train<D: Differentiable>(
         if pairs > 0.0 { pairs / seconds } else { (steps * training.batch as u64) as f64 / state.seconds };
     let waiting = waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
     Ok(Trained { parameters: state.judged()?, images_per_second, seconds: state.seconds, waiting })
+}
+
+/// What every rank has before the first step.
+struct Begun<D: Differentiable> {
+    /// The settings that a checkpoint belongs to.
+    config: String,
+    checkpoint: PathBuf,
+    steps: u64,
+    schedule: Schedule,
+    objective: Objective<D>,
+    /// Whether there was a checkpoint, whose state it is then.
+    resumed: bool,
+    state: State<D>,
+}
+
+impl<D: Differentiable> Begun<D> {
+    fn of(
+        settings: &Settings,
+        seed: u64,
+        (corpus, registry): (&Corpus, &Registry<D>),
+        folder: &Path,
+        device: &D::Device,
+        ranks: Option<&Arc<dyn Ranks>>,
+    ) -> Outcome<Self> {
+        let (config, checkpoint) = (settings.training_text(seed, registry)?, folder.join("state.safetensors"));
+        let (layout, training) = (start::layout(settings, registry)?, &settings.training);
+        let steps = training.steps(corpus.len());
+        let objective = Objective::new(settings, registry)?.shared_by(ranks.cloned(), settings)?;
+        let trained = start::trained(settings, &layout, &*objective.network)?;
+        let resumed = checkpoint.exists();
+        let state = if resumed {
+            State::load(&checkpoint, &config, &layout, trained, training, device)?
+        } else {
+            let values = start::values(settings, settings.seeds.weights(seed), registry, device)?;
+            State::new(values, trained, training.adamw)?.averaged_by(training.ema)
+        };
+        Ok(Self { config, checkpoint, steps, schedule: training.schedule(steps), objective, resumed, state })
+    }
+}
+
+/// Threads that read batches: in order, so that what was skipped is known in order; a pool of their own, so that no step waits inside
+/// another's picture.
+fn readers() -> Outcome<rayon::ThreadPool> {
+    let readers = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
+    readers.map_err(|error| Failure::Machine(format!("threads that read batches: {error}")))
 }
 
 /// What the text tower drops at a step, if it does, from this place of the batch on.
