@@ -1,4 +1,4 @@
-//! Buffers that are used again.
+//! Buffers that are used again: an arena for the activations of a network.
 //!
 //! A training step allocates the same few hundred large buffers as the step before. Fresh memory from the system costs a
 //! page fault per 4 KiB and a pass of zeros; a [`Pool`] hands back buffers of earlier tensors instead. They hold old
@@ -11,7 +11,7 @@ use ndarray::ArrayView2;
 use simseg_tensor::Shared;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Buffers waiting to be used again.
@@ -41,6 +41,38 @@ const SMALLEST: usize = 1 << 10;
 /// (they do not need all at once, so the most in use alone would be too little); work whose sizes vary, such as prompts of
 /// every length, does not pile up buffers that fit nothing.
 const SLACK: usize = 32 << 20;
+/// What [`crate::arena::bound`] was told last.
+static BOUND: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// How much memory the buffers of one type of number take, in bytes. Buffers of less than 1,024 numbers are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Behind tensors that are in use.
+    pub in_use: usize,
+    /// Waiting to be used again.
+    pub waiting: usize,
+    /// The most that was ever in use at once, or since [`reset_peak`].
+    pub peak: usize,
+}
+
+/// Bounds what buffers may wait to be used again: those in use and those that wait take at most so many bytes together, for each type of number.
+/// Buffers in use are never taken away, so a computation that needs more gets it, and leaves nothing waiting. For all tensors of this
+/// process; without a bound it is one and a half times the most that was in use, and 32 MiB.
+pub fn bound(bytes: usize) {
+    BOUND.store(bytes, Ordering::Relaxed);
+}
+
+/// The buffers of f32 tensors (`A = f32`) or of f64 tensors.
+pub fn usage<A: Scalar>() -> Usage {
+    let free = A::pool().locked();
+    Usage { in_use: free.live, waiting: free.held, peak: free.peak }
+}
+
+/// Forgets how much was in use at once before now.
+pub fn reset_peak<A: Scalar>() {
+    let mut free = A::pool().locked();
+    free.peak = free.live;
+}
 
 impl<A: Scalar> Pool<A> {
     /// An empty pool.
@@ -116,7 +148,8 @@ impl<A: Scalar> Free<A> {
     fn use_more(&mut self, bytes: usize) {
         self.live += bytes;
         self.peak = self.peak.max(self.live);
-        while self.live + self.held > self.peak + self.peak / 2 + SLACK {
+        let most = (self.peak + self.peak / 2 + SLACK).min(BOUND.load(Ordering::Relaxed));
+        while self.live + self.held > most {
             let oldest = |(&capacity, stack): (&usize, &Vec<(u64, Vec<A>)>)| Some((stack.first()?.0, capacity));
             let Some((_, capacity)) = self.by_capacity.iter().filter_map(oldest).min() else { break };
             self.remove(capacity, |stack| Some(stack.remove(0)));
@@ -204,6 +237,16 @@ impl<A: Scalar> Weight<A> {
     /// How many values there are.
     pub(crate) fn count(&self) -> usize {
         self.values.count()
+    }
+
+    /// Bytes that they and the copy for products take up together. A file's pages are given back once there is the copy; values of somebody
+    /// else stay beside it, and are copied only in fewer bits.
+    pub(crate) fn bytes(&self) -> usize {
+        match self.values.narrow() {
+            None => self.count() * size_of::<A>(),
+            Some(narrow) if self.values.in_file() => narrow.size(),
+            Some(narrow) => 2 * narrow.size(),
+        }
     }
 
     /// The matrix of this shape and these strides over all the values as a right operand that was copied once; none if copying would

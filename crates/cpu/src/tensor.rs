@@ -145,6 +145,17 @@ impl<A: Scalar> Tensor for CpuTensor<A> {
         }
     }
 
+    fn bound_memory(_: &CpuDevice, bytes: usize) {
+        crate::arena::bound(bytes);
+    }
+
+    fn weight_bytes(&self) -> usize {
+        match &self.data {
+            Storage::Shared(weight) if weight.count() == self.numel() => weight.bytes(),
+            _ => size_of::<A>() * self.numel(),
+        }
+    }
+
     fn index_from_host(data: &[usize], shape: &[usize], _: &CpuDevice) -> Result<CpuIndex> {
         contract::values("index_from_host", data.len(), shape)?;
         contract::positions("index_from_host", data)?;

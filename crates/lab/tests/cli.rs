@@ -377,4 +377,13 @@ fn segment_refuses_bad_input_by_name() {
         refused(&[&arguments[..], &["--backend", "tch"]].concat(), folder.path(), &["libtorch", "cargo xtask tch"]);
     }
     refused(&[&arguments[..], &["--precision", "f64"]].concat(), folder.path(), &["--backend tch"]);
+
+    let limited = |limit: &'static str| [&arguments[..], &["--memory-limit", limit]].concat();
+    refused(&limited("2kB"), folder.path(), &["--memory-limit", "the weights alone are"]);
+    // Enough for the weights of the quick model, not for a picture of 1,024 pixels a side.
+    let large = [&limited("4MB")[..], &["--set", "input.size=1024"]].concat();
+    refused(&large, folder.path(), &["000000.png", "a picture of 32×32", "needs up to", "the memory limit is 4.0 MB"]);
+    refused(&limited("many"), folder.path(), &["--memory-limit", "such as 64MB"]);
+    let fits = simseg(&limited("64 MiB"));
+    assert!(fits.status.success(), "{}", text(&fits.stderr));
 }

@@ -17,6 +17,7 @@ pub mod dropout;
 pub mod encoder;
 pub mod vit;
 pub mod bert;
+mod activations;
 pub mod network;
 pub mod dual;
 pub mod clip;

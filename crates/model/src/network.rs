@@ -3,6 +3,7 @@
 //! [`Architecture`] is what a network is before it has weights, whatever the backend; [`NetworkConfig`] builds it from its
 //! parameters; [`Network`] computes. Pooling, prompts, maps and training need no more, so that they work for every network.
 
+use crate::activations;
 use crate::dropout::Dropout;
 use crate::last_layer::LastLayer;
 use crate::parameters::Parameters;
@@ -55,6 +56,19 @@ pub trait Architecture: Debug + Send + Sync {
     fn projects(&self, parameter: &str) -> bool {
         let _ = parameter;
         false
+    }
+    /// How many numbers one image of this size, in pixels, keeps at once at most on its way through the image encoder, if nothing is
+    /// differentiated and attention runs on so many threads: the pixels, their patches, and what the layers keep. By the shapes of the
+    /// parameters, for a transformer; an encoder of another kind says so itself.
+    fn image_activations(&self, height: usize, width: usize, threads: usize) -> usize {
+        let patch = self.patch().max(1);
+        let layers: Vec<Parameter> = self
+            .parameters()
+            .into_iter()
+            .filter_map(|(name, parameter)| (self.side(&name) == Some(Side::Image)).then_some(parameter))
+            .collect();
+        let tokens = (height / patch) * (width / patch) + 1;
+        activations::of_layers(&layers, tokens, threads).saturating_add(2 * 3 * height * width)
     }
     /// Whether its text encoder can drop values in training.
     fn has_text_dropout(&self) -> bool {

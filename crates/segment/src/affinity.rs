@@ -28,6 +28,11 @@ pub fn smooth<T: Tensor>(patches: &T, level: f32) -> Result<T> {
     smooth_by(patches, level, if n > AT_ONCE { ROWS } else { n.max(1) })
 }
 
+/// How many similarities of `n` patches [`smooth`] keeps at once.
+pub(crate) fn similarities(n: usize) -> usize {
+    n.saturating_mul(if n > AT_ONCE { ROWS } else { n })
+}
+
 /// [`smooth`], so many rows at a time: memory is that of `rows·n` similarities.
 fn smooth_by<T: Tensor>(patches: &T, level: f32, rows: usize) -> Result<T> {
     let [n, _] = patches.dims()?;

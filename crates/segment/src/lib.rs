@@ -27,5 +27,5 @@ pub use metrics::{Case, Figure, Metric, Unit};
 pub use needs::Needs;
 pub use registry::{Parts, SegmentRegistry};
 pub use score::ClassScore;
-pub use segmenter::{Segmentation, Segmenter, SimSeg, SimSegConfig};
+pub use segmenter::{Extent, Segmentation, Segmenter, SimSeg, SimSegConfig};
 pub use threshold::Threshold;

@@ -23,7 +23,7 @@ const PATCHES: usize = 1 << 14;
 const GRID: usize = 1 << 16;
 
 /// Windows go through the network together up to so many patches (20 windows of 224 pixels at patches of 16), or one at a time.
-const TOGETHER: usize = 1 << 12;
+pub(crate) const TOGETHER: usize = 1 << 12;
 
 /// What the encoder says about one picture, in one piece or in windows.
 struct Encoded<T> {
@@ -37,6 +37,11 @@ struct Encoded<T> {
 impl<T: Tensor> Model<T> {
     /// The size that a picture is resized to.
     pub fn input_size(&self, picture: &Picture) -> Size {
+        self.input_of(Size { height: picture.height, width: picture.width })
+    }
+
+    /// The size that a picture of this size is resized to.
+    pub(crate) fn input_of(&self, picture: Size) -> Size {
         let (own, patch) = (self.network_config().image_size(), self.network_config().patch());
         let input = self.recipe().input;
         let side = if input.size == 0 { own } else { input.size };

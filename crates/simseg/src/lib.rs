@@ -12,7 +12,7 @@
 //! # Ok::<(), simseg::Error>(())
 //! ```
 //!
-//! Reading order: [`model`] (open, segment), [`words`] and [`features`] (how words and pictures reach the network), [`explanation`] (everything about one picture), [`windows`]
+//! Reading order: [`model`] (open, segment), [`words`] and [`features`] (how words and pictures reach the network), [`memory`] (what a picture will need, and a limit), [`explanation`] (everything about one picture), [`windows`]
 //! (a picture in several pieces), [`recipe`] (every switch, named), [`registry`] (what can be chosen by name, and how a crate outside adds to it), [`directory`] (model
 //! directories), [`cache`] (class embeddings on disk), [`settings`] (TOML with helpful errors), [`watch`] (progress and
 //! cancellation), [`error`].
@@ -28,6 +28,7 @@ pub mod model;
 mod buckets;
 pub mod words;
 pub mod features;
+pub mod memory;
 pub mod explanation;
 #[cfg(feature = "fs")]
 pub mod fingerprint;
@@ -42,6 +43,7 @@ pub use cache::Cache;
 pub use directory::{Loaded, ModelDescription};
 pub use error::{Error, Result};
 pub use explanation::Explanation;
+pub use memory::Memory;
 pub use model::{Found, Model, Segmented};
 pub use recipe::Recipe;
 pub use registry::{Extension, Registry};

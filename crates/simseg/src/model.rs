@@ -9,6 +9,7 @@ use simseg_data::checkpoint::Weights;
 use simseg_data::picture::{LabelFormat, Labels};
 use simseg_data::{Picture, Tokenizer};
 use simseg_model::{Aligner, Network, NetworkConfig, Parameters, Stage};
+use simseg_segment::map::Size;
 use simseg_segment::{ImageFeatures, Segmentation, Segmenter, View};
 use simseg_tensor::{NoTap, Tap, Tensor, WeightType};
 use std::path::Path;
@@ -40,6 +41,7 @@ pub struct Model<T: Tensor = CpuTensor<f32>> {
     registry: Arc<Registry<T>>,
     device: T::Device,
     rounded: Option<WeightType>,
+    pub(crate) memory_limit: Option<usize>,
 }
 
 /// A label map, and how it came about.
@@ -140,6 +142,7 @@ impl<T: Tensor> Model<T> {
             registry,
             device: device.clone(),
             rounded,
+            memory_limit: None,
         })
     }
 
@@ -172,6 +175,7 @@ impl<T: Tensor> Model<T> {
     /// # Errors
     /// If the model or the tap fails.
     pub fn segment_tapped(&self, picture: &Picture, words: &Words<T>, tap: &mut dyn Tap<T>) -> Result<Segmented> {
+        self.check_memory(Size { height: picture.height, width: picture.width }, words)?;
         let features = self.features(std::slice::from_ref(picture), tap)?.remove(0);
         self.segment_features(picture, &features, words, tap)
     }

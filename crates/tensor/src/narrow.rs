@@ -115,6 +115,10 @@ impl Narrow {
     pub fn kind(&self) -> WeightType {
         self.kind
     }
+    /// Bytes of values and scales.
+    pub fn size(&self) -> usize {
+        self.bytes().len() + size_of_val(&*self.scales)
+    }
     /// All values, little-endian.
     pub fn bytes(&self) -> &[u8] {
         (*self.bytes).as_ref()

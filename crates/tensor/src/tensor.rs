@@ -237,6 +237,16 @@ pub trait Tensor: Clone + Debug + Send + Sync + Sized + 'static {
     fn from_shared(data: SharedSlice, shape: &[usize], device: &Self::Device) -> Result<Self> {
         Self::from_host((*data).as_ref(), shape, device)
     }
+    /// Bytes that these values occupy once they were used as a weight: a backend that keeps weights in fewer bits, or a second time in the
+    /// order in which its products read them, says so. At most; what plans of memory count with.
+    fn weight_bytes(&self) -> usize {
+        size_of::<f32>() * self.shape().iter().product::<usize>()
+    }
+
+    /// Says that buffers of freed tensors, kept to be used again, should not make this device's memory in use more than so many bytes.
+    fn bound_memory(device: &Self::Device, bytes: usize) {
+        let _ = (device, bytes);
+    }
 
     /// `y = x·Wᵀ + b`: `x [b, …, i]`, `weight [o, i]`, `bias [o]`. See [`hooks::linear`].
     fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {

@@ -9,6 +9,7 @@ use clap::Args;
 use simseg::{Extension, Model, Picture, Words};
 use simseg_data::{atomic, checkpoint};
 use simseg_segment::ImageFeatures;
+use simseg_segment::map::Size;
 use simseg_tensor::{NoTap, Ops, Tap, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,9 +43,33 @@ pub struct Options {
     /// the encoder while this one is refined and saved.
     #[arg(long, value_name = "FILE.json")]
     pub timings: Option<PathBuf>,
+    /// The most memory that a picture may need, weights included, such as 64MB or 1GiB; one that may need more is refused, with what it would
+    /// need. Pictures and the words' embeddings are not counted. Pictures are done one after the other then.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub memory_limit: Option<usize>,
     /// What computes.
     #[command(flatten)]
     pub backend: BackendArgs,
+}
+
+/// A number of bytes: `64MB`, `1.5GiB`, `65536`.
+fn bytes(text: &str) -> Result<usize, String> {
+    let units = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("", 1),
+    ];
+    let parsed = units
+        .into_iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim().parse::<f64>().ok()?, factor)));
+    match parsed.map(|(number, factor)| number * f64::from(factor)) {
+        Some(bytes) if (1.0..1e15).contains(&bytes) => Ok(bytes as usize),
+        _ => Err("expected a number of bytes, such as 64MB, 1.5GiB or 65536".into()),
+    }
 }
 
 /// Segments every image.
@@ -59,7 +84,10 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
     let outputs: Vec<PathBuf> = outputs.chain(options.trace.clone()).chain(options.timings.clone()).collect();
     let inputs = images.iter().chain([&options.classes.file, &options.model.folder]);
     output::guard(&inputs.map(PathBuf::as_path).collect::<Vec<_>>(), &outputs)?;
-    let model = clock.time("load", || options.model.open::<T>("", options.backend.rounded(), extension, device))?;
+    let mut model = clock.time("load", || options.model.open::<T>("", options.backend.rounded(), extension, device))?;
+    if let Some(limit) = options.memory_limit {
+        model = model.with_memory_limit(limit).map_err(|error| Failure::from(error).within("--memory-limit: "))?;
+    }
     atomic::folder(&options.out)?;
     let words = clock.time("text", || options.model.words(&model, list))?;
     let many = words.list.len() > 255;
@@ -69,13 +97,13 @@ pub fn segment<T: Tensor>(options: &Options, extension: &impl Extension, device:
     }
     let mut last =
         LastStages { options, count: images.len(), model: &model, words: &words, clock, trace, failed: vec![] };
-    if options.trace.is_some() || options.timings.is_some() {
+    if options.trace.is_some() || options.timings.is_some() || options.memory_limit.is_some() {
         for image in images {
             let encoded = last.encoded(image);
             last.finish(image, encoded)?;
         }
     } else {
-        let encoded = images.iter().map(|image| (image, encoded(image, options, &model, &mut NoTap)));
+        let encoded = images.iter().map(|image| (image, encoded(image, options, &model, &words, &mut NoTap)));
         ahead(encoded, |(image, encoded)| last.finish(image, encoded))?;
     }
     let LastStages { mut clock, trace, failed, .. } = last;
@@ -103,10 +131,12 @@ fn encoded<T: Tensor>(
     image: &Path,
     options: &Options,
     model: &Model<T>,
+    words: &Words<T>,
     tap: &mut dyn Tap<T>,
 ) -> Outcome<(Picture, ImageFeatures<T>)> {
     let picture = Picture::load_with(image, options.exif.into())?;
-    let features = model.features(std::slice::from_ref(&picture), tap);
+    let fits = model.check_memory(Size { height: picture.height, width: picture.width }, words);
+    let features = fits.and_then(|()| model.features(std::slice::from_ref(&picture), tap));
     let features = features.map_err(|error| Failure::from(error).within(format!("{}: ", image.display())))?;
     Ok((picture, features.into_iter().next().ok_or_else(|| Failure::file(image, "no features"))?))
 }
@@ -125,9 +155,9 @@ struct LastStages<'a, T: Tensor> {
 impl<'a, T: Tensor> LastStages<'a, T> {
     /// The stages before, traced and timed.
     fn encoded(&mut self, image: &Path) -> Outcome<(Picture, ImageFeatures<T>)> {
-        let Self { options, count, model, clock, trace, .. } = self;
+        let Self { options, count, model, words, clock, trace, .. } = self;
         trace.prefix = if *count > 1 { format!("{}/", stem(image)) } else { String::new() };
-        clock.time("image", || encoded(image, options, model, trace))
+        clock.time("image", || encoded(image, options, model, words, trace))
     }
 
     /// Refines and saves; a picture that could not be read is noted if there are others.

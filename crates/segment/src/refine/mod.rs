@@ -41,6 +41,11 @@ pub trait Refiner: Send + Sync {
         cut::above(map, cut::one_half())
     }
 
+    /// Bytes that [`Self::refine`] needs at most beside the image and the maps of so many classes: masks and everything on the way.
+    fn memory(&self, size: Size, maps: usize) -> usize {
+        2 * maps * size.area()
+    }
+
     /// One mask per map: maps `[h·w]` of the classes in an image.
     ///
     /// # Errors

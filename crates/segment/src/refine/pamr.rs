@@ -14,6 +14,7 @@
 
 use super::cut::{above, one_half};
 use super::{Canvas, Masks, RefineError, Refiner, area, length};
+use crate::map::Size;
 use serde::{Deserialize, Serialize};
 use simseg_registry::Kinds;
 use simseg_tensor::parallel::prelude::*;
@@ -57,6 +58,12 @@ pub struct AveragedCut {
 impl Refiner for AveragedCut {
     fn unrefined(&self, map: &[f32]) -> Vec<u8> {
         above(map, self.level)
+    }
+
+    fn memory(&self, size: Size, maps: usize) -> usize {
+        // The image in planes, a weight for each of eight directions at each dilation, the maps twice and one more; masks.
+        let numbers = 3 + 8 * self.averaging.dilations.len() + 2 * maps + 1;
+        size.area() * (numbers * size_of::<f32>() + maps)
     }
 
     fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> simseg_tensor::Result<Masks> {

@@ -36,6 +36,28 @@ pub struct Segmentation {
     pub masks: Vec<ClassMask>,
 }
 
+/// How large a segmentation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The network's input, in pixels.
+    pub input: Size,
+    /// Patches.
+    pub patches: usize,
+    /// Channels of a patch's feature.
+    pub channels: usize,
+    /// Classes, the background among them.
+    pub classes: usize,
+    /// Rows of the class bank: the words of all classes, or their prompts where these are kept apart.
+    pub rows: usize,
+}
+
+impl Extent {
+    /// Bytes of the cosines of patches and rows, on the host and as a tensor, and of the unit features that they are made of.
+    pub fn scores(self) -> usize {
+        size_of::<f32>() * (2 * self.patches * self.rows + 2 * self.patches * self.channels)
+    }
+}
+
 /// Turns features into a label map.
 pub trait Segmenter<T: Tensor>: Send + Sync {
     /// What it wants to see.
@@ -43,6 +65,12 @@ pub trait Segmenter<T: Tensor>: Send + Sync {
 
     /// How it scores classes, and so how their prompts are combined.
     fn score(&self) -> &dyn ClassScore<T>;
+
+    /// Bytes that [`Self::segment`] needs at most beside the features, for maps, masks and labels at the input's size: what a plan of memory
+    /// counts with. The label map at the picture's own size is not among them.
+    fn memory(&self, extent: Extent) -> usize {
+        extent.scores() + extent.classes * extent.input.area() * (size_of::<f32>() + 2) + 2 * extent.input.area()
+    }
 
     /// Segments one image. Implementers show every intermediate to `tap` under the names of the trace file.
     ///

@@ -10,7 +10,7 @@
 //!
 //! - patches `[n, d]`   - classes `[c, d]`   - scores `[c]`   - maps and masks `[h·w]` at the input's size   - labels `[H·W]`
 
-use super::{Segmentation, Segmenter, steps};
+use super::{Extent, Segmentation, Segmenter, steps};
 use crate::affinity;
 use crate::compose::{self, ClassMask, Compose, Unclaimed, compose, compose_given};
 use crate::features::View;
@@ -210,6 +210,22 @@ impl<T: Tensor> Segmenter<T> for SimSeg<T> {
         let labels = self.labels(view, &masks, &scores, compose_given);
         let (size, threshold) = (view.image.output, selection.threshold);
         Ok(Some(Segmentation { labels, size, scores: Arc::unwrap_or_clone(scores), threshold, masks }))
+    }
+
+    fn memory(&self, extent: Extent) -> usize {
+        let (area, cap) = (extent.input.area(), self.candidates.cap);
+        let selected = if cap == 0 { extent.classes } else { extent.classes.min(cap + 1) };
+        let maps = selected + usize::from(self.map.compete.is_some()); //          the background's, too
+        let smoothed = match self.map.affinity {
+            Some(_) => 2 * size_of::<f32>() * affinity::similarities(extent.patches),
+            None => 0,
+        };
+        let labels = 2 * size_of::<u16>() * area;
+        extent.scores()
+            + smoothed
+            + maps * area * size_of::<f32>()
+            + self.refiner.memory(extent.input, selected)
+            + labels
     }
 
     fn given_key(&self) -> Option<&str> {

@@ -17,9 +17,12 @@ use crate::refine::wide;
 use simseg_tensor::parallel::prelude::*;
 
 /// Pixels whose lattice points are numbered by one task; fixed, though the result does not depend on it.
-const STRIP: usize = 8192;
+pub(super) const STRIP: usize = 8192;
 /// Rows of a table that one task computes.
 const ROWS: usize = 1024;
+/// From a feature to the farthest corner of its simplex, in units of features: the longest edge of a simplex in five dimensions, `√(3·3·6)`
+/// over the scale of the lattice, `√(2/3)·6`; edges are shorter in two.
+const REACH: f64 = 1.5;
 
 /// A Gaussian filter over the features of an image, with `V − 1` feature dimensions.
 #[derive(Debug, Clone)]
@@ -72,6 +75,30 @@ impl<const V: usize> Lattice<V> {
         let mut lattice = Self { corners, shares, starts, pixels, neighbours };
         lattice.normalise();
         lattice
+    }
+
+    /// Lattice points that features within a box of these sides can touch at most. One point has `√(3/2)^d / √V` of the volume to itself, and
+    /// the corners around a feature are at most [`REACH`] away.
+    pub fn points_in(sides: &[f64]) -> f64 {
+        let own = 1.5f64.powf(0.5 * (V - 1) as f64) / (V as f64).sqrt();
+        sides.iter().map(|side| side + 2.0 * REACH).product::<f64>() / own
+    }
+
+    /// Bytes that a lattice of so many pixels and its table of `together` problems take at most, while it is built or used. All strips together
+    /// number `in_strips` points, of which `points` are different.
+    pub fn memory(pixels: usize, [in_strips, points]: [usize; 2], together: usize) -> usize {
+        let numbering = |expected: usize, points: usize| {
+            // Keys grow by doubling; slots are at least twice the keys and at most four times as many as asked for.
+            size_of::<Key>() * expected.max(2 * points) + size_of::<u32>() * 4 * expected.max(points)
+        };
+        let corners = pixels * V * (size_of::<u32>() + size_of::<f32>());
+        let incidence = pixels * V * size_of::<(u32, f32)>() + points * 2 * size_of::<u32>();
+        let neighbours = points * V * size_of::<[u32; 2]>();
+        let numbered =
+            numbering(pixels, in_strips) + in_strips * size_of::<u32>() + numbering(2 * pixels.min(STRIP * V), points);
+        let built = 2 * corners + numbered + incidence + neighbours;
+        let used = corners + incidence + neighbours + points * 2 * together * size_of::<f32>();
+        built.max(used)
     }
 
     /// How many lattice points there are.

@@ -171,6 +171,30 @@ impl Lattices {
         Ok(lattices)
     }
 
+    /// Bytes that both lattices of an image and the inference of `together` problems take at most, as if its colours were noise: then hardly
+    /// two pixels share a point of the colour lattice. A photograph's repeat, and need about a quarter.
+    pub fn memory(height: usize, width: usize, parameters: &CrfParameters, together: usize) -> usize {
+        let pixels = height * width;
+        let bounded = |corners: usize, points: f64| (corners * pixels).min(points as usize);
+        let side = |pixels: usize, deviation: f32| pixels as f64 / f64::from(deviation);
+        // A strip is some rows, or a part of one.
+        let rows = (lattice::STRIP / width.max(1) + 2).min(height);
+        let strips = pixels.div_ceil(lattice::STRIP) as f64;
+        let place = |rows: usize, deviation: f32| [side(rows, deviation), side(width, deviation)];
+        let colour = side(256, parameters.bilateral_srgb);
+        let near = |rows| Lattice::<3>::points_in(&place(rows, parameters.gaussian_sxy));
+        let alike = |rows| {
+            let [y, x] = place(rows, parameters.bilateral_sxy);
+            Lattice::<6>::points_in(&[y, x, colour, colour, colour])
+        };
+        let position = [bounded(3, strips * near(rows)), bounded(3, near(height))];
+        let colours = [bounded(6, strips * alike(rows)), bounded(6, alike(height))];
+        let inference = 3 * size_of::<f32>() * together; // q, the one before, and log-odds
+        Lattice::<3>::memory(pixels, position, together)
+            + Lattice::<6>::memory(pixels, colours, together)
+            + pixels * (inference + size_of::<f32>())
+    }
+
     /// Number of pixels.
     pub fn pixels(&self) -> usize {
         self.ones.len()

@@ -2,6 +2,7 @@
 
 use super::logistic::logit;
 use super::{CrfParameters, Lattices};
+use crate::map::Size;
 use crate::needs::Needs;
 use crate::refine::morphology::Closings;
 use crate::refine::{Canvas, MaskStep, Masks, Refiner, Watch};
@@ -65,6 +66,14 @@ impl Refiner for Crf {
 
     fn each_alone(&self) -> bool {
         self.labels == CrfLabels::ClassOrRest
+    }
+
+    fn memory(&self, size: Size, maps: usize) -> usize {
+        // Energies and marginals of joint labels, or marginals of each class; its mask, and the same closed (and grown, on the way).
+        let labels = if self.labels == CrfLabels::ClassOrRest { maps } else { 3 * (maps + 1) };
+        let together = if self.labels == CrfLabels::ClassOrRest && maps <= 1 { 1 } else { 8 };
+        Lattices::memory(size.height, size.width, &self.kernels, together)
+            + size.area() * (labels * size_of::<f32>() + 3 * maps)
     }
 
     fn refine(&self, canvas: Canvas<'_>, maps: &[Vec<f32>]) -> Result<Masks> {
@@ -171,7 +180,6 @@ pub fn register(kinds: &mut Kinds<dyn Refiner>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::Size;
 
     #[test]
     fn probabilities_leave_the_background_what_no_class_takes() {

@@ -1,0 +1,49 @@
+//! How many numbers an encoder keeps at once while it only computes, from the shapes of its parameters.
+//!
+//! A layer `[o, i]` reads `i` and writes `o` channels of each token. At the widest one, the MLP of a transformer's block, five things are there
+//! together: what the layer reads (`i`), what it writes and the same after GELU (`2·o`), what goes past the block, and what went into it (`2·d`,
+//! where `d` is the width, the narrower side of every layer in a block).
+//! Without gradients nothing else is kept. Attention keeps the weights of one head, `[n, n]`, for each thread.
+
+use simseg_tensor::Parameter;
+
+/// At most so many numbers for `tokens` tokens that go through layers of these shapes on so many threads: their values, attention's weights,
+/// and a copy of the largest layer, which a backend may need for a product.
+pub(crate) fn of_layers<'a>(
+    parameters: impl IntoIterator<Item = &'a Parameter>,
+    tokens: usize,
+    threads: usize,
+) -> usize {
+    let (mut values, mut width, mut largest) = (0, 0, 0);
+    for parameter in parameters {
+        // Positions and the [CLS] token are `[1, n, d]`, biases and norms `[d]`: no layers.
+        let [out, rest @ ..] = &*parameter.shape else { continue };
+        if *out < 2 || rest.is_empty() {
+            continue;
+        }
+        let input = rest.iter().product::<usize>();
+        values = values.max(input + 2 * out);
+        width = width.max(input.min(*out));
+        largest = largest.max(out * input);
+    }
+    let each = values + 2 * width;
+    let attention = tokens.saturating_mul(tokens).saturating_mul(threads);
+    tokens.saturating_mul(each).saturating_add(attention).saturating_add(largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_layers;
+    use crate::encoder::EncoderConfig;
+    use crate::vit::VitConfig;
+
+    #[test]
+    fn a_block_of_a_vit_keeps_eleven_widths_of_each_token() {
+        let vit = VitConfig { image_size: 224, patch: 16, width: 768, depth: 2, heads: 12 };
+        let layers: Vec<_> = vit.parameters("image").into_iter().map(|(_, parameter)| parameter).collect();
+        let (tokens, d) = (197, 768);
+        let of = |threads| of_layers(&layers, tokens, threads);
+        assert_eq!(of(0), 11 * d * tokens + 4 * d * d);
+        assert_eq!(of(2) - of(0), 2 * tokens * tokens);
+    }
+}
