@@ -8,7 +8,8 @@ mod train_three;
 
 use base64::Engine;
 use simseg::Model;
-use simseg::explanation::{Ledger, palette};
+use simseg::explanation::Ledger;
+use simseg::explanation::palette::{self, heat};
 use simseg_data::picture::indexed_png;
 use simseg_data::{Picture, Scene, SceneConfig, World};
 use simseg_registry::Choice;
@@ -74,15 +75,6 @@ impl Figure {
         );
         std::fs::write(path, svg)
     }
-}
-
-/// From dark blue over green to yellow.
-fn heat(value: f32) -> [u8; 3] {
-    const STOPS: [[f32; 3]; 5] =
-        [[68.0, 1.0, 84.0], [59.0, 82.0, 139.0], [33.0, 145.0, 140.0], [94.0, 201.0, 98.0], [253.0, 231.0, 37.0]];
-    let at = value.clamp(0.0, 1.0) * 4.0;
-    let low = (at as usize).min(3);
-    std::array::from_fn(|i| (STOPS[low][i] + (STOPS[low + 1][i] - STOPS[low][i]) * (at - low as f32)).round() as u8)
 }
 
 /// White at 0, blue above, red below; `top` is full colour.

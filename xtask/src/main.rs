@@ -3,7 +3,7 @@
 //! `cargo xtask test` is the one command for all tests: format, lints, tests, documentation, then the same for the libtorch
 //! backend, which it installs by itself. Reading order: [`steps`] (what has to pass), [`libtorch`] (where it comes from),
 //! [`carry`] (programs for a machine with a GPU), [`peers`] (how fast, and who else), [`web`] (the live page), [`book`](mod@book) (the book),
-//! [`lines`] (how long, how safe), [`python`] (the wheel), [`mpi`] (several processes), [`totals`] (the last line).
+//! [`lines`] (how long, how safe), [`python`] (the wheel), [`mpi`] (several processes), [`small`] (builds for devices), [`release`] (what is checked before a release), [`totals`] (the last line).
 
 mod steps;
 mod libtorch;
@@ -14,6 +14,8 @@ mod book;
 mod lines;
 mod python;
 mod mpi;
+mod small;
+mod release;
 mod totals;
 
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask test                 everything that has to pass, libtorch included
-cargo xtask test --only STEP     some of: fmt lines clippy test small doc web book mpi libtorch (repeat for more)
+cargo xtask test --only STEP     some of: fmt lines clippy test doc web small book mpi libtorch (repeat for more)
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
 cargo xtask lines                lines of Rust per crate; fails where a file is too long, or has `unsafe` outside crates/cpu
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
@@ -36,6 +38,9 @@ cargo xtask python               the Python wheel (crates/python): built, instal
 cargo xtask web [--test]         the live page → target/web (simseg.html is one file); with --test driven in headless Chromium
 cargo xtask book [--update]      the book → target/book/index.html: outputs of programs as recorded, every link checked;
                                  --update records them anew. Installs mdBook into target/tools on first use
+cargo xtask small                the builds for devices: sizes, and the same labels without threads
+cargo xtask release --dry-run    what has to hold before a release: one version, packages that build by themselves, documentation,
+                                 the oldest dependencies, an archive for this platform → target/release-files
 cargo xtask libtorch             install libtorch; prints what to export for plain cargo
 cargo xtask fuzz                 every parser under bytes that nobody meant: with libFuzzer where there is nightly and
                                  cargo-fuzz, else by mutation of whole files ([--minutes N] [TARGET …])
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
         ["lines"] => lines::lines(),
         ["python"] => python::python(),
         ["mpi", ref options @ ..] => mpi::mpi(options),
+        ["small"] => small::small(),
+        ["release", ref options @ ..] => release::release(options),
         ["libtorch"] => exports(),
         ["fuzz", ref options @ ..] => fuzz(options),
         ["fixtures"] => fixtures(),

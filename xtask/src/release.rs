@@ -2,6 +2,7 @@
 //! from `cargo xtask test`, as it compiles everything twice more. Nothing is published.
 
 use crate::{cargo, root};
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -21,13 +22,16 @@ const CRATES: [&str; 10] = [
 /// What the archive of the program holds beside it.
 const BESIDE: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "fixtures/tiny"];
 
+/// Says what it found, or why it did not pass.
+type Check = fn() -> Result<String, String>;
+
 /// Runs the checklist, all of it whatever fails.
 pub fn release(options: &[&str]) -> ExitCode {
     if options != ["--dry-run"] {
         eprintln!("xtask: release: expected --dry-run: publishing is done by hand, after everything here passed");
         return ExitCode::from(2);
     }
-    let checklist: [(&str, fn() -> Result<String, String>); 5] = [
+    let checklist: [(&str, Check); 5] = [
         ("one version, and what changed", versions),
         ("packages, each built from its own archive", packages),
         ("documentation as docs.rs builds it", documentation),
@@ -74,9 +78,14 @@ fn versions() -> Result<String, String> {
     for name in CRATES {
         let path = format!("crates/{}/Cargo.toml", name.strip_prefix("simseg-").unwrap_or(name));
         let own = read(&path)?;
-        for needed in
-            ["version.workspace", "license.workspace", "readme.workspace", "keywords.workspace", "description"]
-        {
+        for needed in [
+            "version.workspace",
+            "license.workspace",
+            "readme.workspace",
+            "keywords.workspace",
+            "documentation",
+            "description",
+        ] {
             if value(&own, needed).is_none() {
                 return Err(format!("{path}: no `{needed}`"));
             }
@@ -172,7 +181,11 @@ fn archive() -> Result<String, String> {
     for name in BESIDE {
         copied(&root().join(name), &place.join(name))?;
     }
-    copied(&root().join("crates/capi/include/simseg.h"), &place.join("simseg.h"))?;
+    // For C: the header, and the library in both forms.
+    copied(&root().join("crates/capi/include/simseg.h"), &place.join("c/simseg.h"))?;
+    for name in [format!("{DLL_PREFIX}simseg_c{DLL_SUFFIX}"), format!("{DLL_PREFIX}simseg_c.a")] {
+        copied(&root().join("target/release").join(&name), &place.join("c").join(&name))?;
+    }
     // Debug lines are for those who build it.
     let _ = Command::new("strip").arg(place.join(&program)).status();
     let file = format!("{name}.tar.gz");

@@ -4,6 +4,7 @@
 //! it is; and `check.json`, questions with their native answers, which WebAssembly has to give too.
 
 use serde_json::{Value, json};
+use simseg::explanation::palette::heat;
 use simseg_data::{Picture, World};
 use simseg_web::small::Aligner;
 use simseg_web::world::{SceneRequest, encoded};
@@ -77,7 +78,7 @@ fn page(desk: &mut Desk, points: &[(Aligner, f64)]) -> Outcome<String> {
     let page = read("index.html")?
         .replace("<!--style-->", &read("style.css")?)
         .replace("<!--script-->", &script.concat())
-        .replace("<!--worker-->", &read("worker.js")?)
+        .replace("<!--worker-->", &read("../../lab/templates/worker.js")?)
         .replace("<!--first-->", &first(desk, points)?);
     let mut parts = page.split("<!--source ");
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -151,15 +152,6 @@ fn first(desk: &mut Desk, points: &[(Aligner, f64)]) -> Outcome<String> {
         share(Aligner::Dense),
         share(Aligner::Loda)
     ))
-}
-
-/// From dark blue over green to yellow, as in `page/draw.js`.
-fn heat(value: f32) -> [u8; 3] {
-    const STOPS: [[f32; 3]; 5] =
-        [[68.0, 1.0, 84.0], [59.0, 82.0, 139.0], [33.0, 145.0, 140.0], [94.0, 201.0, 98.0], [253.0, 231.0, 37.0]];
-    let at = value.clamp(0.0, 1.0) * 4.0;
-    let low = (at as usize).min(3);
-    std::array::from_fn(|i| (STOPS[low][i] + (STOPS[low + 1][i] - STOPS[low][i]) * (at - low as f32)).round() as u8)
 }
 
 /// Questions of every kind with native answers; `weights.bin` is loaded before.

@@ -7,6 +7,7 @@ use super::save_json;
 use crate::failure::{Failure, Outcome};
 use crate::judging::{Image, Judge};
 use serde::{Deserialize, Serialize};
+use simseg::explanation::palette;
 use simseg::{Labels, Picture};
 use simseg_data::{Dataset, atomic};
 use simseg_segment::map::{Upsample, resize};
@@ -90,15 +91,7 @@ pub fn read(folder: &Path, prefix: &str) -> Outcome<Vec<Said>> {
     serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))
 }
 
-/// Values in `[0, 1]` as colours from dark blue over green to yellow, ever lighter (so that grey print works too).
+/// Values in `[0, 1]` as colours ([`palette::heat`]).
 pub fn heat(map: &[f32], width: usize) -> Picture {
-    const STOPS: [[f32; 3]; 5] =
-        [[68.0, 1.0, 84.0], [59.0, 82.0, 139.0], [33.0, 145.0, 140.0], [94.0, 201.0, 98.0], [253.0, 231.0, 37.0]];
-    let colour = |value: f32| {
-        let position = value.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
-        let low = (position as usize).min(STOPS.len() - 2);
-        let share = position - low as f32;
-        std::array::from_fn::<u8, 3, _>(|i| (STOPS[low][i] * (1.0 - share) + STOPS[low + 1][i] * share) as u8)
-    };
-    Picture { width, height: map.len() / width, rgb: map.iter().flat_map(|&value| colour(value)).collect() }
+    Picture { width, height: map.len() / width, rgb: map.iter().flat_map(|&value| palette::heat(value)).collect() }
 }

@@ -36,6 +36,22 @@ pub fn colour(class: usize, background: bool) -> [u8; 3] {
     }
 }
 
+/// The colour of a value in `[0, 1]`, from dark blue over green to yellow: ever lighter, so that grey print works too. Five colours of
+/// Matplotlib's viridis, mixed in between.
+pub fn heat(value: f32) -> [u8; 3] {
+    between(
+        &[[68.0, 1.0, 84.0], [59.0, 82.0, 139.0], [33.0, 145.0, 140.0], [94.0, 201.0, 98.0], [253.0, 231.0, 37.0]],
+        value,
+    )
+}
+
+/// The colour of a value in `[0, 1]` on a scale that goes through these colours, two or more, at equal distances.
+pub fn between(stops: &[[f32; 3]], value: f32) -> [u8; 3] {
+    let at = value.clamp(0.0, 1.0) * (stops.len() - 1) as f32;
+    let low = (at as usize).min(stops.len() - 2);
+    std::array::from_fn(|i| (stops[low][i] + (stops[low + 1][i] - stops[low][i]) * (at - low as f32)).round() as u8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +61,15 @@ mod tests {
         let [r, g, bl] = [0, 1, 2].map(|i| f64::from(a[i]) - f64::from(b[i]));
         let mean = (f64::from(a[0]) + f64::from(b[0])) / 2.0;
         ((2.0 + mean / 256.0) * r * r + 4.0 * g * g + (2.0 + (255.0 - mean) / 256.0) * bl * bl).sqrt()
+    }
+
+    #[test]
+    fn heat_grows_lighter_from_blue_to_yellow_and_takes_any_value() {
+        let light =
+            |value: f32| heat(value).iter().zip([0.299, 0.587, 0.114]).map(|(&c, w)| f64::from(c) * w).sum::<f64>();
+        assert!((0..20).all(|i| light(i as f32 / 20.0) < light((i + 1) as f32 / 20.0)));
+        assert_eq!((heat(0.0), heat(1.0), heat(0.125)), ([68, 1, 84], [253, 231, 37], [64, 42, 112]));
+        assert_eq!((heat(-1.0), heat(7.0), heat(f32::NAN)), (heat(0.0), heat(1.0), [0; 3]));
     }
 
     #[test]

@@ -42,21 +42,13 @@ pub fn original(path: &Path, read: &Picture) -> String {
 
 /// Values from `low` (dark blue) over green to `high` (yellow), ever lighter.
 pub fn heat(values: &[f32], width: usize, [low, high]: [f32; 2]) -> String {
-    const STOPS: [[f32; 3]; 5] =
-        [[68.0, 1.0, 84.0], [59.0, 82.0, 139.0], [33.0, 145.0, 140.0], [94.0, 201.0, 98.0], [253.0, 231.0, 37.0]];
-    shades(values, width, [low, high], |share| between(&STOPS, share))
+    shades(values, width, [low, high], palette::heat)
 }
 
 /// Values from `-most` (red) over 0 (white) to `most` (blue).
 pub fn signed(values: &[f32], width: usize, most: f32) -> String {
     const STOPS: [[f32; 3]; 3] = [[220.0, 38.0, 38.0], [255.0, 255.0, 255.0], [37.0, 99.0, 235.0]];
-    shades(values, width, [-most, most], |share| between(&STOPS, share))
-}
-
-fn between(stops: &[[f32; 3]], share: f32) -> [u8; 3] {
-    let at = share * (stops.len() - 1) as f32;
-    let low = (at as usize).min(stops.len() - 2);
-    std::array::from_fn(|i| (stops[low][i] + (stops[low + 1][i] - stops[low][i]) * (at - low as f32)).round() as u8)
+    shades(values, width, [-most, most], |share| palette::between(&STOPS, share))
 }
 
 fn shades(values: &[f32], width: usize, [low, high]: [f32; 2], colour: impl Fn(f32) -> [u8; 3]) -> String {

@@ -63,7 +63,7 @@ impl Live {
             classes: lines.join("\n"),
             recipe: json(serde_json::to_string(model.recipe()))?.replace('<', "\\u003c"),
             colours: json(serde_json::to_string(&colours))?,
-            worker: include_str!("../../../../web/page/worker.js"),
+            worker: include_str!("../../../templates/worker.js"),
             script: include_str!("../../../templates/live.js"),
         })
     }

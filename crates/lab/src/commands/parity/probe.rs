@@ -17,8 +17,8 @@ use simseg_testkit::hostile::Layout;
 use simseg_testkit::subject::{self, Input};
 use std::path::Path;
 
-/// The settings of training: the small world's.
-const EXPERIMENT: &str = include_str!("../../../../../experiments/quick.toml");
+/// The smallest form of the small world's model, and how it is trained.
+const EXPERIMENT: &str = include_str!("probe.toml");
 /// Training steps that are compared, where the model is small enough.
 const STEPS: u64 = 20;
 /// Pairs per step, likewise.
@@ -143,21 +143,11 @@ impl<'a, E: Extension> Probe<'a, E> {
     }
 }
 
-/// The smallest form of the small world's model, and how it is trained.
+/// The settings of a fresh model.
 fn fresh<T: Tensor>(registry: &Registry<T>) -> Outcome<Settings> {
-    let overrides = [
-        "training.data.count=256",
-        "training.batch=8",
-        "training.schedule.warmup=5",
-        "training.data.image_size=32",
-        "model.image.image_size=32",
-        "model.projection=16",
-        "model.image.width=24",
-        "model.text.width=24",
-    ];
-    let experiment = Experiment::parse(Path::new("quick.toml"), EXPERIMENT, &overrides.map(str::to_owned), registry)?;
+    let experiment = Experiment::parse(Path::new("probe.toml"), EXPERIMENT, &[], registry)?;
     let last = experiment.variants.into_iter().next_back();
-    Ok(last.ok_or_else(|| Failure::input("quick.toml", "expected a variant"))?.settings)
+    Ok(last.ok_or_else(|| Failure::input("probe.toml", "expected a variant"))?.settings)
 }
 
 /// Pairs per step and steps that take about a minute.
