@@ -32,8 +32,9 @@ pub struct Question {
     pub rgb: String,
     /// A class file: one class a line.
     pub classes: String,
-    /// Every switch of the segmentation.
-    pub recipe: Recipe,
+    /// Every switch of the segmentation; the model's usual ones if there is none.
+    #[serde(default)]
+    pub recipe: Option<Recipe>,
 }
 
 impl Files {
@@ -52,7 +53,7 @@ impl Question {
     /// # Errors
     /// If the recipe, the words or the picture do not fit.
     pub fn explained(&self, model: &Model<Cpu>) -> Result<Explanation> {
-        let model = model.with_recipe(self.recipe.clone())?;
+        let model = model.with_recipe(self.recipe.clone().unwrap_or_else(|| model.usual_recipe()))?;
         let words = model.classes(ClassList::parse(&self.classes)?)?;
         let picture = Picture::from_rgb(self.width, self.height, decoded(&self.rgb)?)?;
         model.explain(&picture, &words, None)
@@ -109,6 +110,10 @@ mod tests {
             json!({})
         );
         assert_eq!(ask(question.clone()), serde_json::from_str::<Value>(&drawn(&told).to_string()).unwrap());
+        // Without a recipe it is the model's own.
+        let mut usual = question.clone();
+        usual.as_object_mut().unwrap().remove("recipe");
+        assert_eq!(ask(usual), ask(question.clone()));
         let mut small = question;
         small["rgb"] = "AAAA".into();
         assert!(ask(small)["error"].is_string());
