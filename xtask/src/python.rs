@@ -72,9 +72,14 @@ fn tried(profile: &str) -> Result<bool, String> {
 /// Builds the wheel; nothing if that fails.
 fn built(builder: &Path, profile: &str) -> Option<PathBuf> {
     let (target, place) = (root().join("target"), root().join("crates/python"));
-    // The versions that everything else was tested with. What a workspace of its own needs beyond them is added there.
-    if let Err(error) = std::fs::copy(root().join("Cargo.lock"), place.join("Cargo.lock")) {
-        eprintln!("xtask: python: Cargo.lock: {error}");
+    // The versions that everything else is tested with. What a workspace of its own needs beyond them is added to the copy, which is kept
+    // until there are others: without a network it could not be added again.
+    let (versions, own) = (root().join("Cargo.lock"), place.join("Cargo.lock"));
+    let written = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    if written(&own) < written(&versions)
+        && let Err(error) = std::fs::copy(&versions, &own)
+    {
+        eprintln!("xtask: python: {}: {error}", own.display());
         return None;
     }
     let wheels = target.join("wheels");
