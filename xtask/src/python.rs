@@ -12,6 +12,7 @@ use crate::{cargo, root};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::SystemTime;
 
 /// What the tests import beside the wheel.
 const TESTED_WITH: [&str; 6] = ["pytest", "pillow", "pandas", "matplotlib", "nbclient", "ipykernel"];
@@ -56,8 +57,10 @@ fn tried(profile: &str) -> Result<bool, String> {
     if !succeeds(cargo().args(["build", "--quiet", "--workspace", "--bin", "simseg", "--example", "figures"])) {
         return Ok(false);
     }
-    let (figures, models) = (target.join("figures"), target.join("figures/models"));
-    if !succeeds(Command::new(program(&target.join("debug/examples/figures"))).arg(&figures).arg(&models)) {
+    let (figures, models) = (program(&target.join("debug/examples/figures")), models());
+    // Drawing the book's figures has trained them, unless the program is newer. The file is the last that it writes of them.
+    let trained = written(&models.join("loda/config.json")) > written(&figures);
+    if !trained && !succeeds(Command::new(figures).arg(target.join("figures")).arg(&models)) {
         return Ok(false);
     }
     let mut pytest = Command::new(&python);
@@ -75,7 +78,6 @@ fn built(builder: &Path, profile: &str) -> Option<PathBuf> {
     // The versions that everything else is tested with. What a workspace of its own needs beyond them is added to the copy, which is kept
     // until there are others: without a network it could not be added again.
     let (versions, own) = (root().join("Cargo.lock"), place.join("Cargo.lock"));
-    let written = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
     if written(&own) < written(&versions)
         && let Err(error) = std::fs::copy(&versions, &own)
     {
@@ -101,6 +103,16 @@ fn built(builder: &Path, profile: &str) -> Option<PathBuf> {
         None => eprintln!("xtask: python: maturin left no wheel in {}", wheels.display()),
     }
     wheel
+}
+
+/// Where the notebook's models are, for whoever draws the figures.
+pub fn models() -> PathBuf {
+    root().join("target/figures/models")
+}
+
+/// When a file was written last; nothing if there is none, which is before anything else.
+fn written(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|data| data.modified()).ok()
 }
 
 fn program(path: &Path) -> PathBuf {
