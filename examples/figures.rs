@@ -1,15 +1,16 @@
-//! The figures of the README and of the book, as SVG: `cargo run --release --example figures -- DIR`.
+//! The figures of the README and of the book, as SVG: `cargo run --release --example figures -- DIR [MODELS]`.
 //!
-//! Three small models are trained (step 7) and asked about scenes whose contexts say nothing of their objects.
+//! Three small models are trained (step 7) and asked about scenes whose contexts say nothing of their objects. With a second folder they
+//! stay there, as model directories, for `crates/python/notebook.ipynb`.
 
 #[path = "07_train_three.rs"]
 #[allow(dead_code, reason = "its main is that of the example")]
 mod train_three;
 
 use base64::Engine;
-use simseg::Model;
 use simseg::explanation::Ledger;
 use simseg::explanation::palette::{self, heat};
+use simseg::{Loaded, Model};
 use simseg_data::picture::indexed_png;
 use simseg_data::{Picture, Scene, SceneConfig, World};
 use simseg_registry::Choice;
@@ -174,6 +175,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let aligners = [Choice::new("holistic"), Choice::new("dense"), loda];
     let learn = |aligner| train_three::learned(aligner, 240);
     let models = aligners.iter().map(learn).collect::<Result<Vec<Model>, _>>()?;
+    if let Some(folder) = std::env::args().nth(2) {
+        for (model, aligner) in models.iter().zip(&aligners) {
+            let (description, parameters) = (model.description().clone(), model.parameters().clone());
+            let loaded = Loaded { description, parameters, tokenizer: model.tokenizer().clone(), rounded: None };
+            loaded.write(&Path::new(&folder).join(&aligner.kind))?;
+        }
+    }
     let unbiased = World::new(SceneConfig { bias: 0.0, second_object: 0.0, ..SceneConfig::default() }, 1)?;
     let scenes = unbiased.scenes(0..3);
     let about = "Three scenes; where the models trained with holistic, dense and LoDA alignment find the object's word; LoDA's labels; the truth";

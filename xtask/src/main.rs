@@ -23,7 +23,7 @@ use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask test                 everything that has to pass, libtorch included
-cargo xtask test --only STEP     some of: fmt lines clippy test doc web small book mpi libtorch (repeat for more)
+cargo xtask test --only STEP     some of: fmt lines clippy test doc web small book mpi python libtorch (repeat for more)
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
 cargo xtask lines                lines of Rust per crate; fails where a file is too long, or has `unsafe` outside crates/cpu
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
@@ -34,7 +34,8 @@ cargo xtask bench-peers          this CPU beside PyTorch, onnxruntime and pydens
 cargo xtask growth               how time and memory of the cpu backend grow → benches/results/growth-<cpu>.csv and .svg;
                                  [--quick] [--turns N] [--only AXIS]: target/growth.csv and .svg
 cargo xtask mpi [--test]         simseg with training over MPI → target/release/simseg; with --test run on 2 and 3 ranks
-cargo xtask python               the Python wheel (crates/python): built, installed alone into a fresh environment, tested
+cargo xtask python [--test]      the Python wheel (crates/python) → target/wheels: built, installed alone into a fresh environment,
+                                 tested, its notebook run; --test spends less time on building it
 cargo xtask web [--test]         the live page → target/web (simseg.html is one file); with --test driven in headless Chromium
 cargo xtask book [--update]      the book → target/book/index.html: outputs of programs as recorded, every link checked;
                                  --update records them anew. Installs mdBook into target/tools on first use
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
         ["web", ref options @ ..] => web::web(options),
         ["book", ref options @ ..] => book::book(options),
         ["lines"] => lines::lines(),
-        ["python"] => python::python(),
+        ["python", ref options @ ..] => python::python(options),
         ["mpi", ref options @ ..] => mpi::mpi(options),
         ["small"] => small::small(),
         ["release", ref options @ ..] => release::release(options),

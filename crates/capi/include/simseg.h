@@ -133,8 +133,9 @@ void simseg_words_free(struct SimsegWords *words);
  Unless it is null, `scores` gets the score of each class for the whole picture, `scores_len` being their number.
 
  # Safety
- `model` and `words` came from this library. `rgb` can be read for `stride·(height − 1) + 3·width` bytes, `labels` be written for
- `labels_len` values, `scores` be null or be written for `scores_len` values.
+ `model` and `words` came from this library. `rgb` can be read for `stride·(height − 1) + 3·width` bytes, which nothing changes until the
+ call returns (where `stride` is `3·width` they are read in place, without a copy). `labels` can be written for `labels_len` values,
+ `scores` is null or can be written for `scores_len` values; neither overlaps `rgb`.
  */
 enum SimsegStatus simseg_segment(const struct SimsegModel *model,
                                  const struct SimsegWords *words,

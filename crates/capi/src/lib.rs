@@ -5,7 +5,8 @@
 //! it becomes [`SimsegStatus::Internal`]. A model and its words can be used by several threads at once; each thread has a last error of
 //! its own.
 
-use simseg::{Error, Model, Picture, Words};
+use simseg::{Error, Image, Model, Picture, Words};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -242,8 +243,9 @@ pub unsafe extern "C" fn simseg_words_free(words: *mut SimsegWords) {
 /// Unless it is null, `scores` gets the score of each class for the whole picture, `scores_len` being their number.
 ///
 /// # Safety
-/// `model` and `words` came from this library. `rgb` can be read for `stride·(height − 1) + 3·width` bytes, `labels` be written for
-/// `labels_len` values, `scores` be null or be written for `scores_len` values.
+/// `model` and `words` came from this library. `rgb` can be read for `stride·(height − 1) + 3·width` bytes, which nothing changes until the
+/// call returns (where `stride` is `3·width` they are read in place, without a copy). `labels` can be written for `labels_len` values,
+/// `scores` is null or can be written for `scores_len` values; neither overlaps `rgb`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn simseg_segment(
     model: *const SimsegModel,
@@ -279,9 +281,15 @@ pub unsafe extern "C" fn simseg_segment(
         }
         // Before gigabytes are copied from a picture that is refused then.
         Picture::check(width, height).map_err(Error::from)?;
-        let mut rgb = Vec::with_capacity(3 * pixels);
-        bytes.chunks(stride).for_each(|row| rgb.extend_from_slice(&row[..line]));
-        let found = model.segment(&Picture::from_rgb(width, height, rgb).map_err(Error::from)?, &words.words)?;
+        let rgb = match stride == line {
+            true => Cow::Borrowed(bytes),
+            false => {
+                let mut rgb = Vec::with_capacity(3 * pixels);
+                bytes.chunks(stride).for_each(|row| rgb.extend_from_slice(&row[..line]));
+                Cow::Owned(rgb)
+            }
+        };
+        let found = model.segment(&Image::from_rgb(width, height, rgb).map_err(Error::from)?, &words.words)?;
         std::slice::from_raw_parts_mut(labels, pixels).copy_from_slice(&found.labels.values);
         if !scores.is_null() {
             std::slice::from_raw_parts_mut(scores, scores_len).copy_from_slice(&found.details.scores);

@@ -23,7 +23,7 @@ pub mod source;
 pub use datasets::{Dataset, Item};
 pub use error::{Error, Result};
 pub use pairs::{NamedWords, Pair, Pairs};
-pub use picture::{Exif, Picture};
+pub use picture::{Exif, Image, Picture};
 pub use scenes::{Scene, SceneConfig, World};
 pub use source::{DataRegistry, Seed, Source};
 pub use tokenizer::Tokenizer;

@@ -11,16 +11,29 @@ mod labels;
 
 pub use labels::{Depth, IGNORED, LabelFormat, Labels, colour, indexed_png};
 
-/// An RGB image in memory.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Picture {
+/// An RGB image in memory, whoever holds its bytes: a [`Picture`] owns them, an `Image<&[u8]>` looks at those of somebody else, such as a
+/// camera or NumPy, without a copy. What only looks at a picture takes both.
+///
+/// ```
+/// use simseg_data::{Image, Picture, transform};
+/// let frame = [10u8, 20, 30, 30, 40, 50]; //  two pixels
+/// let seen = Image::from_rgb(2, 1, &frame)?;
+/// assert_eq!(transform::resize(&seen, 1, 1), Picture { width: 1, height: 1, rgb: vec![20, 30, 40] });
+/// # Ok::<(), simseg_data::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Image<S> {
     /// Columns.
     pub width: usize,
     /// Rows.
     pub height: usize,
     /// `[height, width, 3]`
-    pub rgb: Vec<u8>,
+    pub rgb: S,
 }
+
+/// An RGB image that owns its bytes. (A name and not a default of [`Image`]'s parameter: so `Picture { rgb: values.collect(), .. }` says
+/// into what.)
+pub type Picture = Image<Vec<u8>>;
 
 /// What becomes of a camera's note how it was held (Exif orientation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -69,21 +82,6 @@ impl Picture {
     /// If it is empty, has a side of more than 20,000 pixels, or more than 64 Mi pixels.
     pub fn check(width: usize, height: usize) -> Result<()> {
         check_size(Path::new("picture"), width as u64, height as u64)
-    }
-
-    /// A picture from its pixels, `[height, width, 3]`: red, green, blue.
-    ///
-    /// # Errors
-    /// If it is empty, larger than what is read from files, or there are more or fewer than `3·width·height` bytes.
-    pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
-        Self::check(width, height)?;
-        if rgb.len() != 3 * width * height {
-            return Err(Error::content(
-                Path::new("picture"),
-                format!("{} bytes for {width}×{height} pixels of three", rgb.len()),
-            ));
-        }
-        Ok(Self { width, height, rgb })
     }
 
     /// A picture from the bytes of a file; see [`Self::load_with`].
@@ -163,10 +161,31 @@ impl Picture {
         let picture = Self { width: image.width, height: image.height, rgb: image.data };
         Ok((picture, orientation.unwrap_or(Orientation::NoTransforms)))
     }
+}
+
+impl<S: AsRef<[u8]>> Image<S> {
+    /// A picture from its pixels, `[height, width, 3]`: red, green, blue.
+    ///
+    /// # Errors
+    /// If it is empty, larger than what is read from files, or there are more or fewer than `3·width·height` bytes.
+    pub fn from_rgb(width: usize, height: usize, rgb: S) -> Result<Self> {
+        Picture::check(width, height)?;
+        let bytes = rgb.as_ref().len();
+        if bytes != 3 * width * height {
+            let found = format!("{bytes} bytes for {width}×{height} pixels of three");
+            return Err(Error::content(Path::new("picture"), found));
+        }
+        Ok(Self { width, height, rgb })
+    }
+
+    /// The same picture, looked at: no byte is copied.
+    pub fn view(&self) -> Image<&[u8]> {
+        Image { width: self.width, height: self.height, rgb: self.rgb.as_ref() }
+    }
 
     /// The bytes of a PNG.
     pub fn png(&self) -> Vec<u8> {
-        encode([self.width, self.height], &self.rgb, |encoder| {
+        encode([self.width, self.height], self.rgb.as_ref(), |encoder| {
             encoder.set_color(png::ColorType::Rgb);
             encoder.set_depth(png::BitDepth::Eight);
         })
@@ -185,9 +204,9 @@ impl Picture {
     ///
     /// # Panics
     /// If the label map has another size.
-    pub fn overlay(&self, labels: &Labels) -> Self {
+    pub fn overlay(&self, labels: &Labels) -> Picture {
         assert_eq!((labels.width, labels.height), (self.width, self.height), "labels of the picture's size");
-        let mut out = self.clone();
+        let mut out = Picture { width: self.width, height: self.height, rgb: self.rgb.as_ref().to_vec() };
         for (p, pixel) in out.rgb.chunks_mut(3).enumerate() {
             let (x, y, label) = (p % self.width, p / self.width, labels.values[p]);
             let differs = |q: usize| labels.values[q] != label;

@@ -98,3 +98,15 @@ fn pixels_of_a_jpeg_are_those_that_pillow_reads() {
     }
     assert_eq!(seen, 7);
 }
+
+#[test]
+fn a_picture_that_is_looked_at_gives_the_same_bytes() {
+    let picture = Picture { width: 5, height: 3, rgb: (0..45).collect() };
+    for (width, height) in [(5, 3), (5, 2), (2, 3), (3, 7), (4, 1)] {
+        for passes in [Passes::RowsFirst, Passes::Pillow13] {
+            let of_view = resize_with(&picture.view(), width, height, Filter::Bicubic, passes);
+            assert_eq!(of_view, resize_with(&picture, width, height, Filter::Bicubic, passes));
+            assert_eq!((of_view.width, of_view.height, of_view.rgb.len()), (width, height, 3 * width * height));
+        }
+    }
+}

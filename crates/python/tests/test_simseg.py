@@ -1,26 +1,18 @@
-"""The wheel, in an environment that has it, NumPy, pytest and Pillow. `SIMSEG` names the command-line program to compare with."""
+"""The wheel, in an environment that has it, NumPy, pytest and Pillow: models, words, pictures, label maps."""
 
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import simseg
+from conftest import ROOT, TINY
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[3]
-TINY = ROOT / "fixtures/tiny"
 WORDS = ["fish", "cherry", "cup"]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return simseg.Model(TINY)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +20,7 @@ def image():
     return np.asarray(Image.open(ROOT / "fixtures/pytorch/images/coffee.png").convert("RGB"))[10:133, 20:217]
 
 
-def test_labels_are_those_of_the_command_line(model, image, tmp_path):
+def test_what_is_found_fits_the_label_map(model, image):
     found = model.segment(image, WORDS)
     assert found.labels.dtype == np.uint16 and found.labels.shape == image.shape[:2]
     assert found.classes == ["background", *WORDS] and found.scores.shape == (4,) and found.scores.dtype == np.float32
@@ -37,13 +29,13 @@ def test_labels_are_those_of_the_command_line(model, image, tmp_path):
         assert each.name == found.classes[each.label] and each.score == pytest.approx(found.scores[each.label])
         assert each.share == pytest.approx((found.labels == each.label).mean())
         assert each.map.dtype == np.float32 and 0 <= each.map.min() <= each.map.max() <= 1
-    program = os.environ.get("SIMSEG")
-    if not program:
-        pytest.skip("SIMSEG names no program to compare with")
+
+
+def test_labels_are_those_of_the_command_line(model, image, program, tmp_path):
+    found = model.segment(image, WORDS)
     (tmp_path / "classes.txt").write_text("\n".join(["background", *WORDS]))
     Image.fromarray(image).save(tmp_path / "picture.png")
-    subprocess.run([program, "segment", "--model", TINY, "--classes", tmp_path / "classes.txt", "--out", tmp_path / "out", "--no-cache",
-                    tmp_path / "picture.png"], check=True, capture_output=True)
+    program("segment", "--model", TINY, "--classes", tmp_path / "classes.txt", "--out", tmp_path / "out", "--no-cache", tmp_path / "picture.png")
     labels = [np.asarray(Image.open(file)) for file in (tmp_path / "out").glob("*.png") if Image.open(file).mode == "P"]
     assert any(map.shape == found.labels.shape and (map == found.labels).all() for map in labels), os.listdir(tmp_path / "out")
 
@@ -164,10 +156,3 @@ def test_mutated_inputs_raise_and_do_not_crash(model):
         except (simseg.SimsegError, TypeError):
             refused += 1
     assert opened + refused == 10000 and opened > 500 and refused > 500
-
-
-def test_the_readmes_lines_run(capsys, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    code = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    exec(code, {})
-    assert "(64, 64)" in capsys.readouterr().out

@@ -9,8 +9,8 @@
 use crate::recipe::Fit;
 use crate::windows::Layout;
 use crate::{Error, Model, Result};
-use simseg_data::Picture;
 use simseg_data::transform::{self, Filter};
+use simseg_data::{Image, Picture};
 use simseg_model::{Side, Tokens};
 use simseg_segment::map::Size;
 use simseg_segment::{ImageFeatures, Window};
@@ -36,7 +36,7 @@ struct Encoded<T> {
 
 impl<T: Tensor> Model<T> {
     /// The size that a picture is resized to.
-    pub fn input_size(&self, picture: &Picture) -> Size {
+    pub fn input_size<S>(&self, picture: &Image<S>) -> Size {
         self.input_of(Size { height: picture.height, width: picture.width })
     }
 
@@ -61,7 +61,11 @@ impl<T: Tensor> Model<T> {
     /// # Errors
     /// If the input is not a whole number of patches, an input or a window has more than 16,384, a picture in windows more than
     /// 65,536, or pictures need different input sizes.
-    pub fn features(&self, pictures: &[Picture], tap: &mut dyn Tap<T>) -> Result<Vec<ImageFeatures<T>>> {
+    pub fn features<S: AsRef<[u8]>>(
+        &self,
+        pictures: &[Image<S>],
+        tap: &mut dyn Tap<T>,
+    ) -> Result<Vec<ImageFeatures<T>>> {
         let Some(first) = pictures.first() else { return Ok(vec![]) };
         let (input, patch) = (self.input_size(first), self.network_config().patch());
         if input.height % patch != 0 || input.width % patch != 0 {
@@ -89,7 +93,7 @@ impl<T: Tensor> Model<T> {
             _ => self.in_windows(&pixels, &layout, tap)?,
         };
         let truncated = self.segmenter().needs(self.aligner()).truncated;
-        let one = |((encoded, picture), resized): ((Encoded<T>, &Picture), Picture)| ImageFeatures {
+        let one = |((encoded, picture), resized): ((Encoded<T>, &Image<S>), Picture)| ImageFeatures {
             patches: encoded.patches,
             grid: layout.grid(),
             embedding: encoded.embedding,

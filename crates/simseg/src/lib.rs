@@ -48,8 +48,8 @@ pub use model::{Found, Model, Segmented};
 pub use recipe::Recipe;
 pub use registry::{Extension, Registry};
 pub use simseg_data as data;
-pub use simseg_data::Picture;
 pub use simseg_data::picture::{LabelFormat, Labels};
+pub use simseg_data::{Image, Picture};
 pub use simseg_registry::Choice;
 /// What a [`Model`] computes with unless another backend is chosen: f32 on the CPU.
 pub type Cpu = simseg_cpu::CpuTensor<f32>;

@@ -7,7 +7,7 @@ use crate::{Error, Recipe, Registry, Result};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::checkpoint::Weights;
 use simseg_data::picture::{LabelFormat, Labels};
-use simseg_data::{Picture, Tokenizer};
+use simseg_data::{Image, Tokenizer};
 use simseg_model::{Aligner, Network, NetworkConfig, Parameters, Stage};
 use simseg_segment::map::Size;
 use simseg_segment::{ImageFeatures, Segmentation, Segmenter, View};
@@ -162,11 +162,11 @@ impl<T: Tensor> Model<T> {
         usual(self.config.image_size())
     }
 
-    /// Segments a picture.
+    /// Segments a picture: a [`Picture`](crate::Picture), or an [`Image`] whose bytes are somebody else's, which are not copied.
     ///
     /// # Errors
     /// If the model fails.
-    pub fn segment(&self, picture: &Picture, words: &Words<T>) -> Result<Segmented> {
+    pub fn segment<S: AsRef<[u8]>>(&self, picture: &Image<S>, words: &Words<T>) -> Result<Segmented> {
         self.segment_tapped(picture, words, &mut NoTap)
     }
 
@@ -174,7 +174,12 @@ impl<T: Tensor> Model<T> {
     ///
     /// # Errors
     /// If the model or the tap fails.
-    pub fn segment_tapped(&self, picture: &Picture, words: &Words<T>, tap: &mut dyn Tap<T>) -> Result<Segmented> {
+    pub fn segment_tapped<S: AsRef<[u8]>>(
+        &self,
+        picture: &Image<S>,
+        words: &Words<T>,
+        tap: &mut dyn Tap<T>,
+    ) -> Result<Segmented> {
         self.check_memory(Size { height: picture.height, width: picture.width }, words)?;
         let features = self.features(std::slice::from_ref(picture), tap)?.remove(0);
         self.segment_features(picture, &features, words, tap)
@@ -184,9 +189,9 @@ impl<T: Tensor> Model<T> {
     ///
     /// # Errors
     /// If the segmenter or the tap fails.
-    pub fn segment_features(
+    pub fn segment_features<S>(
         &self,
-        picture: &Picture,
+        picture: &Image<S>,
         features: &ImageFeatures<T>,
         words: &Words<T>,
         tap: &mut dyn Tap<T>,
@@ -209,9 +214,9 @@ impl<T: Tensor> Model<T> {
     ///
     /// # Errors
     /// At the first picture that fails, or [`Error::Cancelled`].
-    pub fn segment_all<'a>(
+    pub fn segment_all<'a, S: AsRef<[u8]> + 'a>(
         &self,
-        pictures: impl ExactSizeIterator<Item = &'a Picture>,
+        pictures: impl ExactSizeIterator<Item = &'a Image<S>>,
         words: &Words<T>,
         watch: &mut dyn Watch,
     ) -> Result<Vec<Segmented>> {

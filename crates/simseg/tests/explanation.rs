@@ -1,7 +1,7 @@
 //! An explanation is the segmentation itself, taken apart: every part adds up to what the model said.
 
 use simseg::explanation::{Ledger, Pooling};
-use simseg::{Choice, Explanation, Loaded, Model, Picture, Recipe, Registry, Words};
+use simseg::{Choice, Explanation, Image, Loaded, Model, Picture, Recipe, Registry, Words};
 use simseg_cpu::{CpuDevice, CpuTensor};
 use simseg_data::scenes::Scene;
 use simseg_data::{SceneConfig, World};
@@ -50,6 +50,11 @@ fn patches_add_up_to_every_score_for_loda_and_dense() {
                 let terms = told.terms(patch, class, None);
                 assert!(close(terms.iter().map(|term| term.adds).sum(), entries[class][patch]));
                 assert!(terms.iter().all(|term| term.rank <= picked), "a rank beyond k was pooled");
+                let all = told.contributions(class).unwrap(); // [n·d]
+                for term in &terms {
+                    assert!(close(all[patch * told.channels + term.channel], term.adds), "{term:?}");
+                }
+                assert!(close(all.iter().sum(), *score) && all.len() == 64 * told.channels, "{}", aligner.kind);
             }
             let mean = told.mean_class();
             let versus: f32 = (0..64).flat_map(|patch| told.terms(patch, 1, Some(&mean))).map(|term| term.adds).sum();
@@ -64,7 +69,7 @@ fn holistic_alignment_says_that_its_score_cannot_be_split() {
     let (told, _) = told(&model(Choice::new("holistic"), Recipe::plain()), &scene(0));
     let Ledger::Whole { why } = &told.ledger else { panic!() };
     assert!(why.contains("[CLS]"), "{why}");
-    assert!(told.terms(0, 1, None).is_empty());
+    assert!(told.terms(0, 1, None).is_empty() && told.contributions(1).is_none());
     // Nor does a rule that compares something else than two pools have a ledger.
     let mut recipe = Recipe::plain();
     recipe.segmenter = recipe.segmenter.with("score", Choice::new("best-patch"));
@@ -184,4 +189,17 @@ fn a_picture_in_windows_and_one_of_another_shape_are_explained_too() {
     assert_eq!((told.input.width, told.labels.len(), told.composed.len()), (128, 90 * 50, 128 * 128));
     assert_eq!(told.patch_at(127, 127), 255);
     assert!(model.explain(&picture, &words, Some(&[0; 3])).unwrap_err().to_string().contains("truth"));
+}
+
+#[test]
+fn a_picture_whose_bytes_are_somebody_elses_is_segmented_and_explained_alike() {
+    let (model, scene) = (model(loda(), Recipe::plain()), scene(2));
+    let (picture, words) = (scene.picture(), model.words(World::classes()).unwrap());
+    let seen = Image::from_rgb(scene.size, scene.size, &scene.rgb[..]).unwrap();
+    assert_eq!(model.input_size(&seen), model.input_size(&picture));
+    assert_eq!(model.segment(&seen, &words).unwrap(), model.segment(&picture, &words).unwrap());
+    assert_eq!(model.explain(&seen, &words, None).unwrap(), model.explain(&picture, &words, None).unwrap());
+    assert_eq!(model.segment_all([seen].iter(), &words, &mut simseg::Unwatched).unwrap().len(), 1);
+    let short = Image::from_rgb(scene.size, scene.size, &scene.rgb[1..]).unwrap_err().to_string();
+    assert!(short.contains("12287 bytes for 64×64"), "{short}");
 }

@@ -1,7 +1,7 @@
 //! A model inside of a program: what a device without a file system needs. `cargo build --profile embedded -p simseg-embedded` makes it small.
 
 use simseg::data::picture::Exif;
-use simseg::{Error, Model, Picture, Result, Segmented, Words};
+use simseg::{Error, Image, Model, Picture, Result, Segmented, Words};
 
 /// The small world's model: 1.1 MB of weights.
 const CONFIG: &[u8] = include_bytes!("../../../fixtures/tiny/config.json");
@@ -42,12 +42,12 @@ impl Device {
         self.model.segment(&picture, &self.words)
     }
 
-    /// The score of every class for a frame of RGB pixels.
+    /// The score of every class for a frame of RGB pixels, which are read where they are: a device has no memory for a copy.
     ///
     /// # Errors
     /// If it has another size.
     pub fn scores(&self, width: usize, height: usize, rgb: &[u8]) -> Result<Vec<f32>> {
-        let picture = Picture::from_rgb(width, height, rgb.to_vec())?;
+        let picture = Image::from_rgb(width, height, rgb)?;
         Ok(self.model.segment(&picture, &self.words)?.details.scores)
     }
 }

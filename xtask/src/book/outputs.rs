@@ -54,9 +54,9 @@ pub fn compared(update: bool) -> Result<usize, Vec<String>> {
     if problems.is_empty() { Ok(all.len()) } else { Err(problems) }
 }
 
-/// Draws the figures into a folder, and the README's picture where it is kept.
+/// Draws the figures into a folder, and the README's picture where it is kept. The models stay for the notebook of [`crate::python`].
 pub fn figures(folder: &Path, update: bool) -> Result<(), Vec<String>> {
-    let done = Command::new(example("figures")).arg(folder).stdout(Stdio::null()).status();
+    let done = Command::new(example("figures")).arg(folder).arg(crate::python::models()).stdout(Stdio::null()).status();
     if !done.is_ok_and(|status| status.success()) {
         return Err(vec!["the figures could not be drawn: cargo run --example figures".into()]);
     }

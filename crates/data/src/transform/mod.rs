@@ -11,7 +11,7 @@ pub mod colour;
 pub mod tone;
 pub mod augment;
 
-use crate::picture::Picture;
+use crate::picture::Image;
 pub use augment::{Augmentation, Augmentations, Draw};
 pub use crop::{Crop, centre_crop, random_resized_crop, shorter_side};
 pub use resize::{Filter, Passes, resize, resize_with};
@@ -21,9 +21,10 @@ pub use simseg_tensor::Normalisation;
 pub const SIDE: usize = 288;
 
 /// `[3, h, w]`, normalised per channel.
-pub fn normalise(picture: &Picture, by: &Normalisation) -> Vec<f32> {
-    let mut out = vec![0.0; picture.rgb.len()];
-    normalise_into(&picture.rgb, by, &mut out);
+pub fn normalise<S: AsRef<[u8]>>(picture: &Image<S>, by: &Normalisation) -> Vec<f32> {
+    let rgb = picture.rgb.as_ref();
+    let mut out = vec![0.0; rgb.len()];
+    normalise_into(rgb, by, &mut out);
     out
 }
 
@@ -55,6 +56,7 @@ pub fn round_trip(rgb: &[u8], by: &Normalisation) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Picture;
 
     #[test]
     fn normalised_channels_lie_one_after_the_other() {

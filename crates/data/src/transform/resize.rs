@@ -13,7 +13,7 @@
 //! 100 times as high as wide), and so did everything published with it; since 13 (pull request 9549) it takes columns first
 //! when the height shrinks much more: see [`Passes`].
 
-use crate::picture::Picture;
+use crate::picture::{Image, Picture};
 use serde::{Deserialize, Serialize};
 
 /// The kernel under which pixels are averaged.
@@ -98,7 +98,7 @@ fn byte(sum: i32) -> u8 {
 ///
 /// # Panics
 /// If a wanted side is zero.
-pub fn resize(picture: &Picture, width: usize, height: usize) -> Picture {
+pub fn resize<S: AsRef<[u8]>>(picture: &Image<S>, width: usize, height: usize) -> Picture {
     resize_with(picture, width, height, Filter::Bilinear, Passes::RowsFirst)
 }
 
@@ -106,21 +106,29 @@ pub fn resize(picture: &Picture, width: usize, height: usize) -> Picture {
 ///
 /// # Panics
 /// If a wanted side is zero.
-pub fn resize_with(picture: &Picture, width: usize, height: usize, filter: Filter, passes: Passes) -> Picture {
+pub fn resize_with<S: AsRef<[u8]>>(
+    picture: &Image<S>,
+    width: usize,
+    height: usize,
+    filter: Filter,
+    passes: Passes,
+) -> Picture {
     assert!(width > 0 && height > 0, "a size to resize to");
+    let picture = picture.view();
     let loss = |have: usize, want: usize| have as i64 - want as i64;
     let (narrower, lower) = (loss(picture.width, width), loss(picture.height, height));
-    match passes {
-        Passes::Pillow13 if lower > 0 && lower > 2 * narrower => rows(&columns(picture, height, filter), width, filter),
-        _ => columns(&rows(picture, width, filter), height, filter),
+    let columns_first = passes == Passes::Pillow13 && lower > 0 && lower > 2 * narrower;
+    match (narrower == 0, lower == 0) {
+        (true, true) => Picture { width, height, rgb: picture.rgb.to_vec() },
+        (true, false) => columns(picture, height, filter),
+        (false, true) => rows(picture, width, filter),
+        (false, false) if columns_first => rows(columns(picture, height, filter).view(), width, filter),
+        (false, false) => columns(rows(picture, width, filter).view(), height, filter),
     }
 }
 
 /// The pass along rows.
-fn rows(picture: &Picture, width: usize, filter: Filter) -> Picture {
-    if width == picture.width {
-        return picture.clone();
-    }
+fn rows(picture: Image<&[u8]>, width: usize, filter: Filter) -> Picture {
     let windows = windows(picture.width, width, filter);
     let mut rgb = vec![0; width * picture.height * 3];
     for (out, row) in rgb.chunks_exact_mut(width * 3).zip(picture.rgb.chunks_exact(picture.width * 3)) {
@@ -139,10 +147,7 @@ fn rows(picture: &Picture, width: usize, filter: Filter) -> Picture {
 }
 
 /// The pass along columns.
-fn columns(picture: &Picture, height: usize, filter: Filter) -> Picture {
-    if height == picture.height {
-        return picture.clone();
-    }
+fn columns(picture: Image<&[u8]>, height: usize, filter: Filter) -> Picture {
     let line = picture.width * 3;
     let mut rgb = Vec::with_capacity(line * height);
     let mut sums = vec![HALF; line];

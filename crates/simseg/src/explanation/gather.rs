@@ -2,7 +2,7 @@
 
 use super::seen::Seen;
 use super::{Class, Explanation, FORMAT, Found, Pooling, Selection, Token, Truth, ledger};
-use crate::{Error, Model, Picture, Result, Words};
+use crate::{Error, Image, Model, Result, Words};
 use serde::de::DeserializeOwned;
 use simseg_model::{Side, Tokens};
 use simseg_registry::Choice;
@@ -31,7 +31,12 @@ impl<T: Tensor> Model<T> {
     ///
     /// # Errors
     /// If the model fails, or `truth` has another size.
-    pub fn explain(&self, picture: &Picture, words: &Words<T>, truth: Option<&[u16]>) -> Result<Explanation> {
+    pub fn explain<S: AsRef<[u8]>>(
+        &self,
+        picture: &Image<S>,
+        words: &Words<T>,
+        truth: Option<&[u16]>,
+    ) -> Result<Explanation> {
         let features = self.features(std::slice::from_ref(picture), &mut NoTap)?.remove(0);
         self.explain_features(picture, &features, words, truth)
     }
@@ -40,9 +45,9 @@ impl<T: Tensor> Model<T> {
     ///
     /// # Errors
     /// As [`Self::explain`].
-    pub fn explain_features(
+    pub fn explain_features<S>(
         &self,
-        picture: &Picture,
+        picture: &Image<S>,
         features: &ImageFeatures<T>,
         words: &Words<T>,
         truth: Option<&[u16]>,

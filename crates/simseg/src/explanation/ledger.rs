@@ -96,6 +96,16 @@ pub(super) fn ledger(patches: &[f32], pooling: &Pooling, classes: &[&[f32]], sco
 }
 
 impl Explanation {
+    /// What each channel of each patch adds to a class's score, `[n·d]`: `share · f_pc · u_c / ‖pool‖`. A patch's sum is its entry in the
+    /// ledger, the sum of all is the score up to rounding. Nothing where nothing can be split, or there is no such class.
+    pub fn contributions(&self, class: usize) -> Option<Vec<f32>> {
+        let Ledger::Split { norm, .. } = &self.ledger else { return None };
+        let (d, class) = (self.channels, &self.classes.get(class)?.embedding);
+        let shares = self.pooling.shares(self.grid.area(), d)?; // [n·d]
+        let each = shares.iter().zip(&self.patches).zip(class.iter().cycle());
+        Some(each.map(|((share, f), u)| share * f * u / norm).collect())
+    }
+
     /// What each channel adds to the entry of a patch in a class's score, the largest first; empty where nothing can be split. With
     /// `versus`, to the difference of two classes' scores.
     pub fn terms(&self, patch: usize, class: usize, versus: Option<&[f32]>) -> Vec<Term> {

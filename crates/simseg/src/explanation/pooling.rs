@@ -51,6 +51,23 @@ impl Pooling {
         }
     }
 
+    /// The shares of all `n` tokens in all `d` channels, `[n·d]`; nothing where the vector is no sum.
+    pub fn shares(&self, n: usize, d: usize) -> Option<Vec<f32>> {
+        match self {
+            Self::Uniform { share } => Some(vec![*share; n * d]),
+            Self::PerChannel { picks } => {
+                let mut shares = vec![0.0; n * d];
+                for (channel, picks) in picks.iter().enumerate().take(d) {
+                    for pick in picks.iter().filter(|pick| pick.token < n) {
+                        shares[pick.token * d + channel] = pick.share;
+                    }
+                }
+                Some(shares)
+            }
+            Self::Whole { .. } => None,
+        }
+    }
+
     /// How the aligner pools one item: `tokens [1, n, d]`, with `skipped` tokens in front that take no part.
     pub(super) fn of<T: Tensor>(aligner: &dyn Aligner<T>, kind: &str, side: Side, tokens: &Tokens<T>) -> Result<Self> {
         let Some(shares) = aligner.shares(side, tokens)? else {
