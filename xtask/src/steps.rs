@@ -42,18 +42,17 @@ impl Step {
 const LIBTORCH: &str = "simseg-tch/libtorch,simseg-lab/tch,simseg-tests/tch";
 
 #[rustfmt::skip]
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 12] = [
     Step::new("fmt", &["fmt", "--all", "--check"]),
     Step::new("lines", &["xtask", "lines"]),
     Step::new("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::new("test", &["test", "--workspace", "--no-fail-fast"]),
     Step::new("doc", &["doc", "--workspace", "--no-deps", "--document-private-items"]).strict(),
     Step::new("web", &["xtask", "web", "--test"]),
-    // One thread, no files: what devices and browsers have. After `web`, whose module stands in its table of sizes.
-    Step::new("small", &["xtask", "small"]),
+    // One thread, no files: what devices and browsers have. Sizes, and whether labels are the same: `cargo xtask small`.
+    Step::new("small", &["check", "--package", "simseg", "--no-default-features"]),
     Step::new("book", &["xtask", "book", "--installed"]),
     Step::new("mpi", &["xtask", "mpi", "--test"]),
-    Step::new("python", &["xtask", "python", "--test"]),
     Step::with_libtorch("libtorch clippy", &[
         "clippy", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--package", "simseg-benches",
         "--features", LIBTORCH, "--features", "simseg-benches/tch", "--all-targets", "--", "-D", "warnings",
@@ -218,7 +217,7 @@ mod tests {
     fn only_and_skip_choose_by_word_and_unknown_words_are_refused() {
         assert_eq!(names(&[]).map(|all| all.len()), Some(STEPS.len()));
         assert_eq!(names(&["--only", "fmt", "--only", "doc"]), Some(vec!["fmt", "doc"]));
-        let plain = vec!["fmt", "lines", "clippy", "test", "doc", "web", "small", "book", "mpi", "python"];
+        let plain = vec!["fmt", "lines", "clippy", "test", "doc", "web", "small", "book", "mpi"];
         assert_eq!(names(&["--skip", "libtorch"]), Some(plain));
         assert_eq!(names(&["--only", "libtorch"]).map(|all| all.len()), Some(3));
         for wrong in [&["--only"][..], &["--only", "tests"], &["--except", "fmt"], &["fmt"]] {

@@ -82,27 +82,6 @@ const tests = {
     console.log(`  ${count} numbers, worst difference ${worst.toExponential(1)}`);
   },
 
-  async "the README's door to the browser leads to a label map"() {
-    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-    const code = readme.split('```js\n')[1].split('```')[0].replace('cat\\ndog', 'fish\\ncup\\nballoon\\ncherry\\ncar');
-    assert.match(code, /cherry/);
-    const files = Object.fromEntries(Object.entries({ config: 'config.json', weights: 'model.safetensors', tokenizer: 'vocab.txt' }).map(([key, name]) => [key, readFileSync(new URL(`../../../fixtures/tiny/${name}`, import.meta.url)).toString('base64')]));
-    const scene = readFileSync(join(out, 'world/images/000000.png')).toString('base64');
-    const { page, close } = await opened(served);
-    const told = await page.evaluate(async ({ code, files, scene }) => {
-      const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${scene}`)).blob());
-      const { width, height } = image, context = new OffscreenCanvas(width, height).getContext('2d');
-      context.drawImage(image, 0, 0);
-      const rgb = btoa([...context.getImageData(0, 0, width, height).data].filter((_, i) => i % 4 < 3).map((byte) => String.fromCharCode(byte)).join(''));
-      const run = Object.getPrototypeOf(async () => {}).constructor('config', 'weights', 'tokenizer', 'width', 'height', 'rgb', `${code}; return told;`);
-      return run(files.config, files.weights, files.tokenizer, width, height, rgb);
-    }, { code, files, scene });
-    assert.equal(told.composed.length, 64 * 64);
-    assert.deepEqual(told.classes, ['background', 'fish', 'cup', 'balloon', 'cherry', 'car']);
-    assert.ok(told.selected.length > 0 && told.selected.every((label) => told.composed.includes(label)), `${told.selected}`);
-    await close();
-  },
-
   async 'without script the first view shows a scene and three maps'() {
     const { page, close } = await opened(served, { javaScriptEnabled: false });
     assert.equal(await page.locator('.first img').count(), 4);
