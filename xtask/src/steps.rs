@@ -49,8 +49,8 @@ const STEPS: [Step; 12] = [
     Step::new("test", &["test", "--workspace", "--no-fail-fast"]),
     Step::new("doc", &["doc", "--workspace", "--no-deps", "--document-private-items"]).strict(),
     Step::new("web", &["xtask", "web", "--test"]),
-    // One thread, no files: what devices and browsers have. Sizes, and whether labels are the same: `cargo xtask small`.
-    Step::new("small", &["check", "--package", "simseg", "--no-default-features"]),
+    // One thread, no files: what devices and browsers have. After `web`, whose module stands in its table of sizes.
+    Step::new("small", &["xtask", "small"]),
     Step::new("book", &["xtask", "book", "--installed"]),
     Step::new("mpi", &["xtask", "mpi", "--test"]),
     Step::with_libtorch("libtorch clippy", &[
