@@ -3,7 +3,8 @@
 //! A layer `[o, i]` reads `i` and writes `o` channels of each token. At the widest one, the MLP of a transformer's block, five things are there
 //! together: what the layer reads (`i`), what it writes and the same after GELU (`2·o`), what goes past the block, and what went into it (`2·d`,
 //! where `d` is the width, the narrower side of every layer in a block).
-//! Without gradients nothing else is kept. Attention keeps the weights of one head, `[n, n]`, for each thread.
+//! Without gradients nothing else is kept. Attention keeps the weights of one head, `[n, n]`, for each thread, and products
+//! the copies that they read.
 
 use simseg_tensor::Parameter;
 
@@ -27,7 +28,9 @@ pub(crate) fn of_layers<'a>(
         largest = largest.max(out * input);
     }
     let each = values + 2 * width;
-    let attention = tokens.saturating_mul(tokens).saturating_mul(threads);
+    // A thread's blocks of a product: up to 512 rows and 256 columns of chains of 384 steps.
+    let blocks = (tokens.min(512) + 256) * width.min(384);
+    let attention = tokens.saturating_mul(tokens).saturating_add(blocks).saturating_mul(threads);
     tokens.saturating_mul(each).saturating_add(attention).saturating_add(largest)
 }
 
@@ -44,6 +47,6 @@ mod tests {
         let (tokens, d) = (197, 768);
         let of = |threads| of_layers(&layers, tokens, threads);
         assert_eq!(of(0), 11 * d * tokens + 4 * d * d);
-        assert_eq!(of(2) - of(0), 2 * tokens * tokens);
+        assert_eq!(of(2) - of(0), 2 * (tokens * tokens + (tokens + 256) * 384));
     }
 }
