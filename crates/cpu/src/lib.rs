@@ -21,7 +21,7 @@ mod fused;
 
 /// The memory behind tensors: how much is in use, and how much may wait to be used again.
 pub mod arena {
-    pub use crate::storage::{Usage, bound, reset_peak, usage};
+    pub use crate::storage::{Usage, bound, usage};
 }
 pub use path::{Path, VARIABLE as PATH_VARIABLE};
 pub use scalar::Scalar;

@@ -51,7 +51,7 @@ pub struct Usage {
     pub in_use: usize,
     /// Waiting to be used again.
     pub waiting: usize,
-    /// The most that was ever in use at once, or since [`reset_peak`].
+    /// The most that was ever in use at once.
     pub peak: usize,
 }
 
@@ -66,12 +66,6 @@ pub fn bound(bytes: usize) {
 pub fn usage<A: Scalar>() -> Usage {
     let free = A::pool().locked();
     Usage { in_use: free.live, waiting: free.held, peak: free.peak }
-}
-
-/// Forgets how much was in use at once before now.
-pub fn reset_peak<A: Scalar>() {
-    let mut free = A::pool().locked();
-    free.peak = free.live;
 }
 
 impl<A: Scalar> Pool<A> {
@@ -114,6 +108,7 @@ impl<A: Scalar> Pool<A> {
         free.time += 1;
         let time = free.time;
         free.by_capacity.entry(buffer.capacity()).or_default().push((time, buffer));
+        free.trim();
     }
 }
 
@@ -144,10 +139,15 @@ impl<A: Scalar> Free<A> {
         buffer
     }
 
-    /// Counts bytes as in use, and lets go of waiting buffers, those that waited longest first, that have become too many.
+    /// Counts bytes as in use.
     fn use_more(&mut self, bytes: usize) {
         self.live += bytes;
         self.peak = self.peak.max(self.live);
+        self.trim();
+    }
+
+    /// Lets go of waiting buffers, those that waited longest first, that have become too many.
+    fn trim(&mut self) {
         let most = (self.peak + self.peak / 2 + SLACK).min(BOUND.load(Ordering::Relaxed));
         while self.live + self.held > most {
             let oldest = |(&capacity, stack): (&usize, &Vec<(u64, Vec<A>)>)| Some((stack.first()?.0, capacity));

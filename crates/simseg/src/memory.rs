@@ -89,17 +89,21 @@ impl<T: Tensor> Model<T> {
         let labels = 2 * size_of::<u16>() * picture.area(); // in the label map and in the details
         let segment = bytes + features + attention + self.segmenter().memory(extent) + labels;
 
-        let weights = self.parameters().iter().map(|(_, value)| value.weight_bytes()).sum();
-        Memory { weights, resize, encode, segment }
+        Memory { weights: self.weight_bytes(), resize, encode, segment }
     }
 
-    /// The same model, that refuses a picture which may need more than so many bytes ([`Self::memory`]) with [`Error::Input`], before it asks
-    /// for any. On the CPU the buffers that wait to be used again stay within the limit, too; that holds for the whole process.
+    /// [`Memory::weights`]
+    fn weight_bytes(&self) -> usize {
+        self.parameters().iter().map(|(_, value)| value.weight_bytes()).sum()
+    }
+
+    /// The same model, whose [`Self::segment`] refuses a picture which may need more than so many bytes ([`Self::memory`]) with
+    /// [`Error::Input`], before it asks for any. On the CPU the buffers that wait to be used again stay within the limit, too; that holds for the whole process.
     ///
     /// # Errors
     /// If the weights alone are more.
     pub fn with_memory_limit(mut self, bytes: usize) -> Result<Self> {
-        let weights: usize = self.parameters().iter().map(|(_, value)| value.weight_bytes()).sum();
+        let weights = self.weight_bytes();
         let Some(rest) = bytes.checked_sub(weights) else {
             let (weights, bytes) = (shown(weights), shown(bytes));
             let hint = "a smaller model, or its weights in fewer bits";

@@ -149,7 +149,8 @@ fn buffers_that_wait_stay_within_the_limit() {
     }
     let usage = simseg_cpu::arena::usage::<f32>();
     assert!(usage.waiting > 0 && usage.in_use + usage.waiting <= needed.peak() - needed.weights, "{usage:?}");
+    // What is in use may exceed a bound; when it is given back, nothing waits.
     simseg_cpu::arena::bound(0);
     limited.segment(&noise(64, 64), &words).unwrap();
-    assert!(simseg_cpu::arena::usage::<f32>().in_use < usage.peak);
+    assert_eq!(simseg_cpu::arena::usage::<f32>().waiting, 0);
 }
