@@ -8,10 +8,12 @@
 
 use simseg_tensor::Parameter;
 
-/// At most so many numbers for `tokens` tokens that go through layers of these shapes on so many threads: their values, attention's weights,
-/// and a copy of the largest layer, which a backend may need for a product.
+/// At most so many numbers for `images` of `tokens` tokens each that go through layers of these shapes together on so many threads: their
+/// values, attention's weights (which a thread keeps of one image and head at a time), and a copy of the largest layer, which a backend may
+/// need for a product.
 pub(crate) fn of_layers<'a>(
     parameters: impl IntoIterator<Item = &'a Parameter>,
+    images: usize,
     tokens: usize,
     threads: usize,
 ) -> usize {
@@ -29,9 +31,10 @@ pub(crate) fn of_layers<'a>(
     }
     let each = values + 2 * width;
     // A thread's blocks of a product: up to 512 rows and 256 columns of chains of 384 steps.
-    let blocks = (tokens.min(512) + 256) * width.min(384);
+    let together = tokens.saturating_mul(images);
+    let blocks = (together.min(512) + 256) * width.min(384);
     let attention = tokens.saturating_mul(tokens).saturating_add(blocks).saturating_mul(threads);
-    tokens.saturating_mul(each).saturating_add(attention).saturating_add(largest)
+    together.saturating_mul(each).saturating_add(attention).saturating_add(largest)
 }
 
 #[cfg(test)]
@@ -45,8 +48,11 @@ mod tests {
         let vit = VitConfig { image_size: 224, patch: 16, width: 768, depth: 2, heads: 12 };
         let layers: Vec<_> = vit.parameters("image").into_iter().map(|(_, parameter)| parameter).collect();
         let (tokens, d) = (197, 768);
-        let of = |threads| of_layers(&layers, tokens, threads);
-        assert_eq!(of(0), 11 * d * tokens + 4 * d * d);
-        assert_eq!(of(2) - of(0), 2 * (tokens * tokens + (tokens + 256) * 384));
+        let of = |images, threads| of_layers(&layers, images, tokens, threads);
+        assert_eq!(of(1, 0), 11 * d * tokens + 4 * d * d);
+        assert_eq!(of(1, 2) - of(1, 0), 2 * (tokens * tokens + (tokens + 256) * 384));
+        // Of a batch each thread still has one attention and one block of a product.
+        assert_eq!(of(8, 0), 8 * 11 * d * tokens + 4 * d * d);
+        assert_eq!(of(8, 2) - of(8, 0), 2 * (tokens * tokens + (512 + 256) * 384));
     }
 }

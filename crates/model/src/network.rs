@@ -57,10 +57,10 @@ pub trait Architecture: Debug + Send + Sync {
         let _ = parameter;
         false
     }
-    /// How many numbers one image of this size, in pixels, keeps at once at most on its way through the image encoder, if nothing is
+    /// How many numbers a batch of `images` of this size, in pixels, keeps at once at most on its way through the image encoder, if nothing is
     /// differentiated and attention runs on so many threads: the pixels, their patches, and what the layers keep. By the shapes of the
     /// parameters, for a transformer; an encoder of another kind says so itself.
-    fn image_activations(&self, height: usize, width: usize, threads: usize) -> usize {
+    fn image_activations(&self, images: usize, height: usize, width: usize, threads: usize) -> usize {
         let patch = self.patch().max(1);
         let layers: Vec<Parameter> = self
             .parameters()
@@ -68,7 +68,8 @@ pub trait Architecture: Debug + Send + Sync {
             .filter_map(|(name, parameter)| (self.side(&name) == Some(Side::Image)).then_some(parameter))
             .collect();
         let tokens = (height / patch) * (width / patch) + 1;
-        activations::of_layers(&layers, tokens, threads).saturating_add(2 * 3 * height * width)
+        let pixels = (2 * 3 * height * width).saturating_mul(images);
+        activations::of_layers(&layers, images, tokens, threads).saturating_add(pixels)
     }
     /// Whether its text encoder can drop values in training.
     fn has_text_dropout(&self) -> bool {

@@ -44,7 +44,7 @@ pub use directory::{Loaded, ModelDescription};
 pub use error::{Error, Result};
 pub use explanation::Explanation;
 pub use memory::Memory;
-pub use model::{Found, Model, Segmented};
+pub use model::{Details, Found, Model, Segmented};
 pub use recipe::Recipe;
 pub use registry::{Extension, Registry};
 pub use simseg_data as data;

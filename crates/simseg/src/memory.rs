@@ -67,12 +67,6 @@ impl<T: Tensor> Model<T> {
         let passes = (picture.height * input.width).max(picture.width * input.height);
         let resize = 3 * passes + bytes + 3 * F32 * picture.width;
 
-        let heads = if needs.attention { ATTENTIONS * (e / HEAD).max(1) } else { 0 };
-        let window = network.image_activations(
-            layout.window.height,
-            layout.window.width,
-            simseg_tensor::parallel::current_num_threads() + heads,
-        );
         // Windows that go through together, and sums over them as large as the features.
         let (together, kept) = match layout.corners.len() {
             1 => (1, 0),
@@ -80,13 +74,16 @@ impl<T: Tensor> Model<T> {
                 ((TOGETHER / layout.window_grid().area().max(1)).clamp(1, many), 3 * input.area() + 3 * (1 + n) * e)
             }
         };
+        let heads = if needs.attention { ATTENTIONS * (e / HEAD).max(1) } else { 0 };
+        let threads = simseg_tensor::parallel::current_num_threads() + heads;
+        let encoder = network.image_activations(together, layout.window.height, layout.window.width, threads);
         let features = F32 * 2 * (1 + n) * e;
-        let encode = bytes + F32 * (together.saturating_mul(window) + kept) + features;
+        let encode = bytes + F32 * (encoder + kept) + features;
 
         let attention = if needs.attention { F32 * (1 + n) * (1 + n) * (e / HEAD).max(1) } else { 0 };
         let rows = words.bank.embeddings.shape().first().copied().unwrap_or(0);
         let extent = Extent { input, patches: n, channels: e, classes: words.list.len(), rows };
-        let labels = 2 * size_of::<u16>() * picture.area(); // in the label map and in the details
+        let labels = size_of::<u16>() * picture.area();
         let segment = bytes + features + attention + self.segmenter().memory(extent) + labels;
 
         Memory { weights: self.weight_bytes(), resize, encode, segment }

@@ -10,7 +10,7 @@ use simseg_data::picture::{LabelFormat, Labels};
 use simseg_data::{Image, Tokenizer};
 use simseg_model::{Aligner, Network, NetworkConfig, Parameters, Stage};
 use simseg_segment::map::Size;
-use simseg_segment::{ImageFeatures, Segmentation, Segmenter, View};
+use simseg_segment::{ClassMask, ImageFeatures, Segmentation, Segmenter, View};
 use simseg_tensor::{NoTap, Tap, Tensor, WeightType};
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +52,18 @@ pub struct Segmented {
     /// The classes in the picture, by falling score.
     pub found: Vec<Found>,
     /// Scores, threshold, maps and masks.
-    pub details: Segmentation,
+    pub details: Details,
+}
+
+/// How a label map came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Details {
+    /// One score per class.
+    pub scores: Vec<f32>,
+    /// What they were held against; NaN for rules without a threshold.
+    pub threshold: f32,
+    /// The classes found in the picture, by falling score, with their maps and masks at the input's size.
+    pub masks: Vec<ClassMask>,
 }
 
 /// A class that was found in a picture.
@@ -196,18 +207,19 @@ impl<T: Tensor> Model<T> {
         words: &Words<T>,
         tap: &mut dyn Tap<T>,
     ) -> Result<Segmented> {
-        let details = self.segmenter.segment(self.view(features, words), tap)?;
+        let Segmentation { labels, scores, threshold, masks, .. } =
+            self.segmenter.segment(self.view(features, words), tap)?;
         let (width, height) = (picture.width, picture.height);
         let format = LabelFormat::of(words.list.len(), words.list.has_background());
-        let labels = Labels { width, height, values: details.labels.clone(), format };
+        let labels = Labels { width, height, values: labels, format };
         let pixels = |class: usize| labels.values.iter().filter(|&&label| usize::from(label) == class).count();
-        let found = details.masks.iter().map(|mask| Found {
+        let found = masks.iter().map(|mask| Found {
             class: mask.class,
             name: words.list.name(mask.class).to_owned(),
             score: mask.score,
             share: pixels(mask.class) as f64 / labels.values.len() as f64,
         });
-        Ok(Segmented { found: found.collect(), labels, details })
+        Ok(Segmented { found: found.collect(), labels, details: Details { scores, threshold, masks } })
     }
 
     /// Segments many pictures, telling how many are done.

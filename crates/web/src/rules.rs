@@ -1,7 +1,7 @@
 //! Rules for which classes are in the image, side by side on one picture, and what each costs in IoU.
 
 use serde::{Deserialize, Serialize};
-use simseg::{Choice, Model, Picture, Result, Words};
+use simseg::{Choice, Model, Picture, Result, Segmented, Words};
 use simseg_segment::ImageFeatures;
 use simseg_segment::metrics::Confusion;
 use simseg_segment::threshold::{Statistics, Std, TopN};
@@ -75,10 +75,10 @@ pub fn side_by_side(
     let mut all = vec![];
     for (rule, choice) in rules {
         let model = model.with_recipe(model.recipe().clone().with_threshold(&choice))?;
-        let details = model.segment_features(picture, features, words, &mut NoTap)?.details;
+        let Segmented { labels, details, .. } = model.segment_features(picture, features, words, &mut NoTap)?;
         let selected = details.masks.iter().map(|mask| mask.class).collect();
         let threshold = details.threshold.is_finite().then_some(details.threshold);
-        all.push(Decided { rule, threshold, selected, miou: judged(&details.labels)? });
+        all.push(Decided { rule, threshold, selected, miou: judged(&labels.values)? });
     }
     if let Some(truth) = truth {
         let there: Vec<usize> = (1..words.list.len()).filter(|class| truth.contains(&(*class as u16))).collect();

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use simseg_model::{Side, Tokens};
 use simseg_registry::Choice;
 use simseg_segment::compose::{self, Compose};
+use simseg_segment::map::Size;
 use simseg_segment::metrics::Confusion;
 use simseg_segment::prompts::fill;
 use simseg_segment::threshold::{Candidates, Looked};
@@ -30,13 +31,15 @@ impl<T: Tensor> Model<T> {
     /// ```
     ///
     /// # Errors
-    /// If the model fails, or `truth` has another size.
+    /// If the model fails, `truth` has another size, or segmenting the picture may need more than the memory limit; what an explanation keeps
+    /// beside ([`Explanation`]) is not part of the limit.
     pub fn explain<S: AsRef<[u8]>>(
         &self,
         picture: &Image<S>,
         words: &Words<T>,
         truth: Option<&[u16]>,
     ) -> Result<Explanation> {
+        self.check_memory(Size { height: picture.height, width: picture.width }, words)?;
         let features = self.features(std::slice::from_ref(picture), &mut NoTap)?.remove(0);
         self.explain_features(picture, &features, words, truth)
     }
@@ -86,7 +89,8 @@ impl<T: Tensor> Model<T> {
             }
             _ => vec![],
         };
-        let own_size = || simseg_segment::map::resize_labels(&details.labels, features.output, features.input);
+        let own_size = || simseg_segment::map::resize_labels(&labels.values, features.output, features.input);
+        let composed = composed.unwrap_or_else(own_size);
         Ok(Explanation {
             format: FORMAT,
             aligner: self.description().aligner.clone(),
@@ -101,7 +105,7 @@ impl<T: Tensor> Model<T> {
             selection: selection(settings, &details.masks, details.threshold, &mut seen),
             refiner: part(settings, "refine"),
             compose: how.map_or(String::new(), |_| part(settings, "compose")),
-            composed: composed.unwrap_or_else(own_size),
+            composed,
             truth: truth.map(|truth| judged(truth, &labels.values, classes.len())).transpose()?,
             scores: details.scores,
             labels: labels.values,
