@@ -184,13 +184,21 @@ class Scene:
 class Model:
     """A model directory on the CPU. Its calls let other threads of Python run, and several threads can use it at once."""
 
-    def __init__(self, path: str | PathLike[str], precision: str = "f32") -> None:
-        """Opens a directory with config.json, model.safetensors, and vocab.txt or tokenizer.json. `precision` is f32, bf16 or int8."""
+    def __init__(self, path: str | PathLike[str], precision: str = "f32", *, memory_limit: int | None = None) -> None:
+        """Opens a directory with config.json, model.safetensors, and vocab.txt or tokenizer.json. `precision` is f32, bf16 or int8.
+
+        With `memory_limit`, in bytes, weights included, `segment` and `explain` refuse a picture that may need more with SimsegError, before
+        anything is asked for (`memory` says how much); what an `Explanation` keeps is not part of it."""
     @staticmethod
-    def from_bytes(config: bytes, weights: bytes, vocabulary: bytes) -> Model:
-        """Opens a model from the bytes of these files."""
+    def from_bytes(config: bytes, weights: bytes, vocabulary: bytes, *, memory_limit: int | None = None) -> Model:
+        """Opens a model from the bytes of these files, with a limit as above."""
     def words(self, words: Sequence[str]) -> Words:
         """Embeds words, one class each ("cat | kitten" gives a class several); the background is put in front."""
+    def memory(self, height: int, width: int, words: Words | Sequence[str]) -> dict[str, int]:
+        """Bytes that segmenting a picture of this size needs at most: "weights", the same for every picture, the stages "resize", "encode" and
+        "segment", which come one after the other, and "peak", the weights and the largest stage. The picture itself is not counted.
+
+        SimsegError for a size that no picture may have."""
     def segment(self, image: NDArray[np.uint8] | Any, words: Words | Sequence[str]) -> Segmented:
         """Segments a picture: [H, W, 3] of uint8 in any layout, or a PIL image.
 

@@ -87,6 +87,17 @@ enum SimsegStatus simseg_model_from_memory(const uint8_t *config,
                                            struct SimsegModel **out);
 
 /*
+ Limits the memory that `simseg_segment` may take, weights included, in bytes: a picture that may need more is then refused with
+ `SIMSEG_STATUS_INPUT` before anything is asked for. Buffers that wait to be used again stay within the limit, too, which holds for the whole
+ process. A limit that the weights alone exceed is refused, and the model stays as it was.
+
+ # Safety
+ `model` came from this library, and no other thread uses it during this call.
+ */
+enum SimsegStatus simseg_model_limit_memory(struct SimsegModel *model,
+                                            uintptr_t bytes);
+
+/*
  Frees a model; null is allowed. Its words stay, but can't be used any more except to be freed.
 
  # Safety
@@ -126,6 +137,18 @@ const char *simseg_words_name(const struct SimsegWords *words, uintptr_t class_)
  `words` is null or came from this library, and is not used again.
  */
 void simseg_words_free(struct SimsegWords *words);
+
+/*
+ How many bytes `simseg_segment` needs at most for a picture of `width` × `height` pixels with these words, weights included; the picture and the
+ caller's buffers are not counted. 0 if a pointer is null or the size is none that a picture may have.
+
+ # Safety
+ `model` and `words` are null or came from this library.
+ */
+uintptr_t simseg_memory(const struct SimsegModel *model,
+                        const struct SimsegWords *words,
+                        uintptr_t width,
+                        uintptr_t height);
 
 /*
  Segments a picture of `width` × `height` pixels of three bytes (red, green, blue); a row starts `stride` bytes after the one above it.

@@ -5,6 +5,7 @@
 //! it becomes [`SimsegStatus::Internal`]. A model and its words can be used by several threads at once; each thread has a last error of
 //! its own.
 
+use simseg::memory::Size;
 use simseg::{Error, Image, Model, Picture, Words};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -164,6 +165,22 @@ pub unsafe extern "C" fn simseg_model_from_memory(
     })
 }
 
+/// Limits the memory that `simseg_segment` may take, weights included, in bytes: a picture that may need more is then refused with
+/// `SIMSEG_STATUS_INPUT` before anything is asked for. Buffers that wait to be used again stay within the limit, too, which holds for the whole
+/// process. A limit that the weights alone exceed is refused, and the model stays as it was.
+///
+/// # Safety
+/// `model` came from this library, and no other thread uses it during this call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn simseg_model_limit_memory(model: *mut SimsegModel, bytes: usize) -> SimsegStatus {
+    // SAFETY: the caller's promises.
+    call(|| unsafe {
+        let model = model.as_mut().ok_or_else(|| argument("model is null"))?;
+        model.0 = model.0.clone().with_memory_limit(bytes)?;
+        Ok(())
+    })
+}
+
 /// Frees a model; null is allowed. Its words stay, but can't be used any more except to be freed.
 ///
 /// # Safety
@@ -236,6 +253,29 @@ pub unsafe extern "C" fn simseg_words_free(words: *mut SimsegWords) {
         // SAFETY: made by `give`, and not freed before, as the caller promised.
         drop(unsafe { Box::from_raw(words) });
     }
+}
+
+/// How many bytes `simseg_segment` needs at most for a picture of `width` × `height` pixels with these words, weights included; the picture and the
+/// caller's buffers are not counted. 0 if a pointer is null or the size is none that a picture may have.
+///
+/// # Safety
+/// `model` and `words` are null or came from this library.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn simseg_memory(
+    model: *const SimsegModel,
+    words: *const SimsegWords,
+    width: usize,
+    height: usize,
+) -> usize {
+    let mut bytes = 0;
+    // SAFETY: the caller's promises.
+    let status = call(|| unsafe {
+        let (model, words) = (&borrow(model, "model")?.0, borrow(words, "words")?);
+        Picture::check(width, height).map_err(Error::from)?;
+        bytes = model.memory(Size { height, width }, &words.words).peak();
+        Ok(())
+    });
+    if status == SimsegStatus::Ok { bytes } else { 0 }
 }
 
 /// Segments a picture of `width` × `height` pixels of three bytes (red, green, blue); a row starts `stride` bytes after the one above it.

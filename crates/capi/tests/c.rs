@@ -3,7 +3,7 @@
 
 use simseg::data::scenes::{SceneConfig, World};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -74,41 +74,53 @@ fn fixture() -> PathBuf {
     here().join("../../fixtures/tiny")
 }
 
-/// A scene of the small world, cut so that rows and columns can't be mixed up unseen, and what is in it.
-fn picture() -> (simseg::Picture, Vec<&'static str>) {
+/// A scene of the small world, cut so that rows and columns can't be mixed up unseen.
+fn scene() -> simseg::Picture {
     let world = World::new(SceneConfig::default(), 5).unwrap();
     let scene =
         world.scenes(0..50).into_iter().find(|scene| scene.objects.len() == 2).expect("every other scene has two");
     let (width, height) = (scene.size - 3, scene.size);
     let rgb = scene.rgb.chunks(3 * scene.size).flat_map(|row| &row[..3 * width]).copied().collect();
-    (simseg::Picture { width, height, rgb }, World::classes()[1..].to_vec())
+    simseg::Picture { width, height, rgb }
 }
 
-fn run(program: &mut Command, folder: &Path) -> Output {
-    let (picture, words) = picture();
-    let file = folder.join("picture.rgb");
-    std::fs::write(&file, &picture.rgb).unwrap();
-    let sizes = [picture.width.to_string(), picture.height.to_string()];
-    program.arg(fixture()).arg(file).args(sizes).args(words).output().unwrap()
+/// The photographs among the fixtures.
+fn photographs() -> Vec<simseg::Picture> {
+    let images = here().join("../../fixtures/pytorch/images");
+    ["astronaut.png", "chelsea.png", "coffee.png"]
+        .iter()
+        .map(|name| simseg::Picture::load(&images.join(name)).unwrap())
+        .collect()
 }
 
-#[test]
-fn a_c_program_gets_the_labels_of_the_rust_library() {
-    let model = simseg::Model::open(fixture()).unwrap();
-    let (picture, words) = picture();
-    let found = model.segment(&picture, &model.words(words).unwrap()).unwrap();
-    let expected: Vec<String> = found.labels.values.iter().map(u16::to_string).collect();
-    assert!(expected.iter().any(|label| label != "0"), "more than the background");
-    let folder = tempfile::tempdir().unwrap();
-    if Command::new("cc").arg("--version").output().is_err() {
-        return eprintln!("skipped: no C compiler `cc`");
+/// A model directory with its words, and what the Rust library makes of pictures.
+struct Expected {
+    folder: PathBuf,
+    words: Vec<String>,
+    model: simseg::Model,
+    embedded: simseg::Words<simseg::Cpu>,
+    place: tempfile::TempDir,
+}
+
+impl Expected {
+    fn of(folder: PathBuf, words: Vec<String>) -> Self {
+        let model = simseg::Model::open(&folder).unwrap();
+        let embedded = model.words(words.iter().map(String::as_str)).unwrap();
+        Self { folder, words, model, embedded, place: tempfile::tempdir().unwrap() }
     }
-    let plain = compiled(folder.path(), "segment.c", "plain", &[]).expect("there is a compiler");
-    let check = |what: &str, output: Output| {
+
+    /// Runs a program, which has to say the same; whether there is more than the background.
+    fn check(&self, what: &str, program: &mut Command, picture: &simseg::Picture) -> bool {
+        let file = self.place.path().join("picture.rgb");
+        std::fs::write(&file, &picture.rgb).unwrap();
+        let sizes = [picture.width.to_string(), picture.height.to_string()];
+        let output = program.arg(&self.folder).arg(file).args(sizes).args(&self.words).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{what}: {said}");
-        let labels = String::from_utf8(output.stdout.clone()).unwrap();
-        assert!(labels.lines().eq(expected.iter()), "{what}: other labels");
+        let found = self.model.segment(picture, &self.embedded).unwrap();
+        let labels = String::from_utf8(output.stdout).unwrap();
+        let labels = labels.lines().map(|line| line.parse::<u16>().unwrap());
+        assert!(labels.eq(found.labels.values.iter().copied()), "{what}: other labels");
         let scores = said.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<f32>().ok());
         // valgrind's CPU makes the C library choose other functions, whose last bits differ.
         let most = if what == "valgrind" { 1e-5 } else { 0.0 };
@@ -117,10 +129,31 @@ fn a_c_program_gets_the_labels_of_the_rust_library() {
             pairs.len() == found.details.scores.len() && pairs.iter().all(|(a, b)| (a - b).abs() <= most),
             "{what}: {pairs:?}"
         );
-    };
-    check("plain", run(&mut Command::new(&plain), folder.path()));
+        found.labels.values.iter().any(|&label| label > 0)
+    }
+}
+
+#[test]
+fn a_c_program_gets_the_labels_of_the_rust_library() {
+    let folder = tempfile::tempdir().unwrap();
+    if Command::new("cc").arg("--version").output().is_err() {
+        return eprintln!("skipped: no C compiler `cc`");
+    }
+    let plain = compiled(folder.path(), "segment.c", "plain", &[]).expect("there is a compiler");
+    let tiny = Expected::of(fixture(), World::classes()[1..].iter().map(ToString::to_string).collect());
+    let scene = scene();
+    assert!(tiny.check("plain", &mut Command::new(&plain), &scene), "more than the background");
+    let pytorch = here().join("../../fixtures/pytorch");
+    let lines = std::fs::read_to_string(pytorch.join("classes.txt")).unwrap();
+    let drawn = Expected::of(pytorch.join("model"), lines.lines().map(str::to_owned).collect());
+    for picture in &photographs() {
+        tiny.check("plain", &mut Command::new(&plain), picture);
+        assert!(drawn.check("plain", &mut Command::new(&plain), picture), "more than the background");
+    }
     match compiled(folder.path(), "segment.c", "sanitized", &SANITIZERS) {
-        Some(program) => check("address sanitizer", run(&mut Command::new(program), folder.path())),
+        Some(program) => {
+            tiny.check("address sanitizer", &mut Command::new(program), &scene);
+        }
         None => eprintln!("skipped: no address sanitizer"),
     }
     if Command::new("valgrind").arg("--version").output().is_ok() {
@@ -128,7 +161,7 @@ fn a_c_program_gets_the_labels_of_the_rust_library() {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
         valgrind.env("SIMSEG_CPU", "avx2").env("RAYON_NUM_THREADS", "2");
-        check("valgrind", run(valgrind.arg(&plain), folder.path()));
+        tiny.check("valgrind", valgrind.arg(&plain), &scene);
     } else {
         eprintln!("skipped: no valgrind");
     }

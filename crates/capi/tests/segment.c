@@ -83,6 +83,23 @@ int main(int argc, char **argv)
     expect(simseg_segment(again, others, padded, width, height, stride, same, width * height, NULL, 0) == SIMSEG_STATUS_OK, "segment");
     expect(memcmp(labels, same, width * height * sizeof *labels) == 0, "a file and memory, rows side by side and apart: the same labels");
 
+    /* A limit on memory: what fits goes through as before, what may not fit is refused with the reason. */
+    size_t needed = simseg_memory(model, words, width, height);
+    expect(needed > 0 && simseg_memory(model, words, 20 * width, 20 * height) > needed, "a larger picture needs more memory");
+    expect(simseg_memory(NULL, words, width, height) == 0 && simseg_memory(model, words, 0, height) == 0, "null, or no pixels");
+    expect(simseg_model_limit_memory(NULL, needed) == SIMSEG_STATUS_ARGUMENT, "null");
+    expect(simseg_model_limit_memory(again, 1) == SIMSEG_STATUS_INPUT && strstr(simseg_last_error(), "weights alone") != NULL, "a limit below the weights");
+    expect(simseg_model_limit_memory(again, needed) == SIMSEG_STATUS_OK, "limit");
+    expect(simseg_segment(again, others, rgb, width, height, 3 * width, same, width * height, NULL, 0) == SIMSEG_STATUS_OK, "what fits");
+    expect(memcmp(labels, same, width * height * sizeof *labels) == 0, "a limit changes no label");
+    unsigned char *large = calloc(20 * height, 60 * width);
+    uint16_t *many = malloc(400 * width * height * sizeof *many);
+    expect(large != NULL && many != NULL, "memory of the test itself");
+    expect(simseg_segment(again, others, large, 20 * width, 20 * height, 60 * width, many, 400 * width * height, NULL, 0) == SIMSEG_STATUS_INPUT, "beyond");
+    expect(strstr(simseg_last_error(), "the memory limit is") != NULL, "why");
+    free(large);
+    free(many);
+
     for (size_t i = 0; i < width * height; i++)
         printf("%u\n", (unsigned)labels[i]);
     for (size_t class = 0; class < classes; class++)

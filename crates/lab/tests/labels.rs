@@ -138,6 +138,33 @@ fn more_than_255_classes_are_maps_of_16_bits() {
     assert_eq!(Labels::from_bytes(&found.png()).unwrap().values, found.values);
 }
 
+#[test]
+fn the_program_writes_the_labels_of_the_library_for_photographs_and_scenes() {
+    let (_kept, root) = scenes();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    let photographs = ["astronaut", "chelsea", "coffee"].map(|name| format!("pytorch/images/{name}.png"));
+    let mut pictures: Vec<PathBuf> = photographs.iter().map(|name| fixtures.join(name)).collect();
+    pictures.extend((0..3).map(|number| root.join(format!("images/00000{number}.png"))));
+    let mut drawn = 0;
+    for (folder, classes) in
+        [("tiny", root.join("classes.txt")), ("pytorch/model", fixtures.join("pytorch/classes.txt"))]
+    {
+        let (folder, out) = (fixtures.join(folder), root.join("../all"));
+        let command = ["segment", "--model", text(&folder), "--classes", text(&classes), "--out", text(&out)];
+        let named: Vec<&str> = pictures.iter().map(|picture| text(picture)).collect();
+        ok(&simseg(&[&command[..], &named[..]].concat()));
+        let model = Model::open(&folder).unwrap();
+        let words = model.classes(ClassList::load(&classes).unwrap()).unwrap();
+        for picture in &pictures {
+            let found = model.segment(&Picture::load(picture).unwrap(), &words).unwrap();
+            let written = Labels::load(&out.join(picture.file_name().unwrap())).unwrap();
+            assert!(written.values == found.labels.values, "{}, {}", folder.display(), picture.display());
+            drawn += usize::from(found.labels.values.iter().any(|&label| label > 0));
+        }
+    }
+    assert!(drawn >= 10, "{drawn} of 12 pictures have more than the background");
+}
+
 /// Moves classes up by so many, in maps of 16 bits.
 fn relabel_to_sixteen(root: &Path, by: u16) {
     for number in 0..3 {

@@ -6,7 +6,8 @@ use crate::{refused, shaped};
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
+use simseg::memory::Size;
 use simseg::{ClassList, WeightType};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -70,8 +71,8 @@ pub struct Model(simseg::Model);
 impl Model {
     /// Opens a directory with config.json, model.safetensors, and vocab.txt or tokenizer.json.
     #[new]
-    #[pyo3(signature = (path, precision = "f32"))]
-    fn new(py: Python<'_>, path: PathBuf, precision: &str) -> PyResult<Self> {
+    #[pyo3(signature = (path, precision = "f32", *, memory_limit = None))]
+    fn new(py: Python<'_>, path: PathBuf, precision: &str, memory_limit: Option<usize>) -> PyResult<Self> {
         let rounded = match precision {
             "f32" => None,
             "bf16" => Some(WeightType::Bf16),
@@ -80,22 +81,27 @@ impl Model {
                 return Err(PyValueError::new_err(format!("precision: expected f32, bf16 or int8, found {other:?}")));
             }
         };
-        py.detach(|| match rounded {
-            None => simseg::Model::open(path),
-            Some(kind) => simseg::Model::open_rounded(path, kind),
-        })
-        .map(Self)
-        .map_err(refused)
+        let opened = || {
+            let model = match rounded {
+                None => simseg::Model::open(path),
+                Some(kind) => simseg::Model::open_rounded(path, kind),
+            };
+            limited(model?, memory_limit)
+        };
+        py.detach(opened).map(Self).map_err(refused)
     }
 
     /// Opens a model from the bytes of its files.
     #[staticmethod]
+    #[pyo3(signature = (config, weights, vocabulary, *, memory_limit = None))]
     fn from_bytes(
         config: &Bound<'_, PyBytes>,
         weights: &Bound<'_, PyBytes>,
         vocabulary: &Bound<'_, PyBytes>,
+        memory_limit: Option<usize>,
     ) -> PyResult<Self> {
         simseg::Model::from_bytes(config.as_bytes(), weights.as_bytes(), vocabulary.as_bytes())
+            .and_then(|model| limited(model, memory_limit))
             .map(Self)
             .map_err(refused)
     }
@@ -115,6 +121,30 @@ impl Model {
         };
         let embedded = py.detach(|| self.0.classes_watched(list, &mut watch)).map_err(refused)?;
         Ok(Words(Arc::new(embedded)))
+    }
+
+    /// Bytes that a picture of this size needs at most, stage by stage.
+    fn memory<'py>(
+        &self,
+        py: Python<'py>,
+        height: usize,
+        width: usize,
+        words: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let words = self.embedded(py, words)?;
+        simseg::Picture::check(width, height).map_err(simseg::Error::from).map_err(refused)?;
+        let needed = self.0.memory(Size { height, width }, &words.0);
+        let told = PyDict::new(py);
+        for (stage, bytes) in [
+            ("weights", needed.weights),
+            ("resize", needed.resize),
+            ("encode", needed.encode),
+            ("segment", needed.segment),
+            ("peak", needed.peak()),
+        ] {
+            told.set_item(stage, bytes)?;
+        }
+        Ok(told)
     }
 
     /// Segments a picture: [height, width, 3] of uint8 in any layout, or a PIL image.
@@ -158,6 +188,14 @@ impl Model {
 
     fn __repr__(&self) -> String {
         format!("simseg.Model({} aligner)", self.0.description().aligner.kind)
+    }
+}
+
+/// The model with a limit, if there is to be one.
+fn limited(model: simseg::Model, bytes: Option<usize>) -> simseg::Result<simseg::Model> {
+    match bytes {
+        Some(bytes) => model.with_memory_limit(bytes),
+        None => Ok(model),
     }
 }
 

@@ -31,13 +31,24 @@ def test_what_is_found_fits_the_label_map(model, image):
         assert each.map.dtype == np.float32 and 0 <= each.map.min() <= each.map.max() <= 1
 
 
-def test_labels_are_those_of_the_command_line(model, image, program, tmp_path):
-    found = model.segment(image, WORDS)
-    (tmp_path / "classes.txt").write_text("\n".join(["background", *WORDS]))
-    Image.fromarray(image).save(tmp_path / "picture.png")
-    program("segment", "--model", TINY, "--classes", tmp_path / "classes.txt", "--out", tmp_path / "out", "--no-cache", tmp_path / "picture.png")
-    labels = [np.asarray(Image.open(file)) for file in (tmp_path / "out").glob("*.png") if Image.open(file).mode == "P"]
-    assert any(map.shape == found.labels.shape and (map == found.labels).all() for map in labels), os.listdir(tmp_path / "out")
+@pytest.mark.parametrize("folder, classes", [("tiny", WORDS), ("pytorch/model", None)])
+def test_labels_are_those_of_the_command_line(image, program, tmp_path, folder, classes):
+    """Of the photographs among the fixtures, of drawn scenes, and of a picture that is cut out: to the bit."""
+    pictures = {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in (ROOT / "fixtures/pytorch/images").glob("*.png")}
+    assert len(pictures) == 3
+    pictures |= {"cut": image} | {f"scene{i}": scene.image for i, scene in enumerate(simseg.scenes(3, seed=7))}
+    lines = ["background", *classes] if classes else (ROOT / "fixtures/pytorch/classes.txt").read_text().split("\n")[:-1]
+    (tmp_path / "classes.txt").write_text("\n".join(lines))
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    files = [tmp_path / f"{name}.png" for name in pictures]
+    program("segment", "--model", ROOT / "fixtures" / folder, "--classes", tmp_path / "classes.txt", "--out", tmp_path / "out", "--no-cache", *files)
+    model = simseg.Model(ROOT / "fixtures" / folder)
+    words = model.words(lines)
+    for name, picture in pictures.items():
+        labels = model.segment(picture, words).labels
+        assert (np.asarray(Image.open(tmp_path / "out" / f"{name}.png")) == labels).all(), name
+    assert labels.any()
 
 
 def test_layouts_and_pil_give_the_same_labels(model, image):
@@ -63,6 +74,24 @@ def test_precisions_open_and_others_are_refused(image):
         assert simseg.Model(TINY, precision).segment(image, WORDS).labels.shape == image.shape[:2]
     with pytest.raises(ValueError, match="int4"):
         simseg.Model(TINY, precision="int4")
+
+
+def test_a_limit_of_memory_is_kept_with_an_error(model, image):
+    words = model.words(WORDS)
+    needed = model.memory(*image.shape[:2], words)
+    assert needed["peak"] == needed["weights"] + max(needed[stage] for stage in ("resize", "encode", "segment"))
+    height, width = 20 * image.shape[0], 20 * image.shape[1]
+    assert model.memory(height, width, words)["peak"] > needed["peak"]
+    limited = simseg.Model(TINY, memory_limit=needed["peak"])
+    assert (limited.segment(image, WORDS).labels == model.segment(image, WORDS).labels).all()
+    large = np.zeros((height, width, 3), np.uint8)
+    for call in (limited.segment, limited.explain):
+        with pytest.raises(simseg.SimsegError, match="the memory limit is"):
+            call(large, WORDS)
+    with pytest.raises(simseg.SimsegError, match="the weights alone are"):
+        simseg.Model(TINY, memory_limit=1)
+    with pytest.raises(simseg.SimsegError):
+        model.memory(0, 5, words)
 
 
 @pytest.mark.parametrize("wrong, says", [
