@@ -18,12 +18,13 @@ mod small;
 mod release;
 mod totals;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::SystemTime;
 
 const HELP: &str = "\
 cargo xtask test                 everything that has to pass, libtorch included
-cargo xtask test --only STEP     some of: fmt lines clippy test doc web small book mpi libtorch (repeat for more)
+cargo xtask test --only STEP     some of: fmt lines clippy test doc web small book mpi python libtorch (repeat for more)
 cargo xtask test --skip STEP     all but these; `--skip libtorch` where it can't be had
 cargo xtask lines                lines of Rust per crate; fails where a file is too long, or has `unsafe` outside crates/cpu
 cargo xtask parity [-- ARGS]     simseg parity --against tch ARGS, built with libtorch
@@ -159,6 +160,24 @@ fn cargo() -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// When a file was written last; nothing if there is none, which is before anything else.
+fn written(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|data| data.modified()).ok()
+}
+
+/// Gives a workspace of its own the versions that everything else is tested with. What it needs beyond them is added to the copy, which is kept
+/// until there are others: without a network it could not be added again.
+///
+/// # Errors
+/// If they can't be copied.
+fn same_versions(place: &Path) -> Result<(), String> {
+    let (versions, own) = (root().join("Cargo.lock"), place.join("Cargo.lock"));
+    if written(&own) < written(&versions) {
+        std::fs::copy(&versions, &own).map_err(|error| format!("{}: {error}", own.display()))?;
+    }
+    Ok(())
 }
 
 /// Runs `simseg` built with libtorch, with its exit status.

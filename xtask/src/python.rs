@@ -8,11 +8,10 @@
 //! With `--test`, as `cargo xtask test` calls it, the profile `quick` builds the wheel, and a machine on which Python makes no virtual
 //! environment or pip has nothing to install from skips it; where `CI=true` nothing is skipped. Maturin is in `target/python-build`.
 
-use crate::{cargo, root};
+use crate::{cargo, root, written};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::SystemTime;
 
 /// What the tests import beside the wheel.
 const TESTED_WITH: [&str; 6] = ["pytest", "pillow", "pandas", "matplotlib", "nbclient", "ipykernel"];
@@ -75,13 +74,8 @@ fn tried(profile: &str) -> Result<bool, String> {
 /// Builds the wheel; nothing if that fails.
 fn built(builder: &Path, profile: &str) -> Option<PathBuf> {
     let (target, place) = (root().join("target"), root().join("crates/python"));
-    // The versions that everything else is tested with. What a workspace of its own needs beyond them is added to the copy, which is kept
-    // until there are others: without a network it could not be added again.
-    let (versions, own) = (root().join("Cargo.lock"), place.join("Cargo.lock"));
-    if written(&own) < written(&versions)
-        && let Err(error) = std::fs::copy(&versions, &own)
-    {
-        eprintln!("xtask: python: {}: {error}", own.display());
+    if let Err(error) = crate::same_versions(&place) {
+        eprintln!("xtask: python: {error}");
         return None;
     }
     let wheels = target.join("wheels");
@@ -108,11 +102,6 @@ fn built(builder: &Path, profile: &str) -> Option<PathBuf> {
 /// Where the notebook's models are, for whoever draws the figures.
 pub fn models() -> PathBuf {
     root().join("target/figures/models")
-}
-
-/// When a file was written last; nothing if there is none, which is before anything else.
-fn written(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|data| data.modified()).ok()
 }
 
 fn program(path: &Path) -> PathBuf {

@@ -6,6 +6,8 @@
 //! | no default features | none | threads, files, tokenizers but WordPiece |
 //! | minimal | none | the same, in a program that reads frames in place of image files |
 //! | wasm32 | none | the same, for a browser (`cargo xtask web` builds it) |
+//!
+//! `simseg-tensor` needs `core` and `alloc` alone: `examples/bare` compiles only if nothing brings `std`.
 
 use crate::{cargo, root};
 use std::path::{Path, PathBuf};
@@ -18,8 +20,10 @@ const DEVICE: u64 = 8_000_000;
 pub fn small() -> ExitCode {
     match compared() {
         Ok(pictures) => {
-            println!("label maps with threads and without are equal: {pictures} pictures");
-            println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+            println!(
+                "label maps with threads and without are equal: {pictures} pictures; simseg-tensor compiles without std"
+            );
+            println!("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -32,6 +36,7 @@ pub fn small() -> ExitCode {
 
 /// How many pictures have the same label map from both builds.
 fn compared() -> Result<usize, String> {
+    without_std()?;
     // Each feature set in a folder of its own: what one built is not built anew for the other.
     let all = built("small-all", &["--features", "simseg/fs,simseg/tokenizers,simseg/threads"])?;
     let none = built("small-none", &[])?;
@@ -68,6 +73,19 @@ fn compared() -> Result<usize, String> {
         }
     }
     if pictures.is_empty() { Err(format!("{}: no pictures", images.display())) } else { Ok(pictures.len()) }
+}
+
+/// Compiles what has a panic handler of its own, and so allows no `std` below.
+fn without_std() -> Result<(), String> {
+    let place = root().join("examples/bare");
+    crate::same_versions(&place)?;
+    let mut command = cargo();
+    command.args(["check", "--quiet", "--manifest-path"]).arg(place.join("Cargo.toml"));
+    let status = command.arg("--target-dir").arg(root().join("target/bare")).status();
+    match status.map_err(|error| format!("cargo: {error}"))?.success() {
+        true => Ok(()),
+        false => Err("examples/bare: simseg-tensor needs more than core and alloc".into()),
+    }
 }
 
 /// The folder with the programs of `examples/embedded`, in the profile for devices.

@@ -7,6 +7,7 @@
 use crate::Result;
 use crate::ops::Ops;
 use crate::tensor::{Attention, Binary, Tensor, Unary};
+use alloc::vec::Vec;
 
 /// What was computed, with the values its derivative needs.
 #[derive(Debug)]
@@ -127,7 +128,7 @@ fn unary<T: Tensor>(op: Unary, x: &T, y: &T, g: &T) -> Result<T> {
         Unary::Log => g.div(x),
         Unary::Tanh => g.mul(&y.square()?.affine(-1.0, 1.0)?), //               1 − tanh²x
         Unary::Sigmoid => g.mul(&y.mul(&y.affine(-1.0, 1.0)?)?), //             y(1 − y)
-        Unary::Erf => g.mul(&x.square()?.neg()?.exp()?)?.scale(std::f64::consts::FRAC_2_SQRT_PI),
+        Unary::Erf => g.mul(&x.square()?.neg()?.exp()?)?.scale(core::f64::consts::FRAC_2_SQRT_PI),
         Unary::Clamp { low, high } => g.mul(&x.unary(Unary::Inside { low, high })?),
         Unary::Inside { .. } => g.zeros_like(),
     }

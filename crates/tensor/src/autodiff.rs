@@ -8,9 +8,10 @@ use crate::adjoint::{Cotangent, Record};
 use crate::ops::Ops;
 use crate::tensor::{AdamWStep, Attention, Binary, Differentiable, Element, SharedSlice, Tensor, Unary};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A tensor of backend `T` that remembers how it was computed.
 #[derive(Debug, Clone)]
@@ -95,7 +96,7 @@ impl<T: Tensor> Collected<T> {
                 T::full(0.0, &shape, &run[0].device())
             };
             let (before, after) = (zeros(start)?, zeros(self.shape[axis] - end)?);
-            let all: Vec<&T> = std::iter::once(&before).chain(&run).chain(std::iter::once(&after)).collect();
+            let all: Vec<&T> = core::iter::once(&before).chain(&run).chain(core::iter::once(&after)).collect();
             let used: Vec<&T> = all.into_iter().filter(|part| part.shape()[axis] > 0).collect();
             total = Some(plus(total, T::concat(&used, axis)?)?);
         }
@@ -132,8 +133,8 @@ impl<T: Tensor> Differentiable for Autodiff<T> {
         }
         // By node, not by place in the list: the same leaf may be asked for twice.
         let id_of = |leaf: &Self| leaf.node.as_ref().map(|node| node.id);
-        let wanted: HashSet<u64> = leaves.iter().filter_map(|leaf| id_of(leaf)).collect();
-        let mut found: HashMap<u64, T> = HashMap::new();
+        let wanted: BTreeSet<u64> = leaves.iter().filter_map(|leaf| id_of(leaf)).collect();
+        let mut found: BTreeMap<u64, T> = BTreeMap::new();
         // Nodes still to visit with what reached them, by id: the last entry is the latest computed.
         let mut waiting: BTreeMap<u64, (Arc<Node<T>>, Collected<T>)> = BTreeMap::new();
         if let Some(node) = &self.node {

@@ -4,6 +4,7 @@
 //! so all backends accept the same things and refuse the others in the same words.
 
 use crate::{Error, Result};
+use alloc::vec::Vec;
 
 fn broken<R>(op: &'static str, lhs: &[usize], rhs: &[usize], rule: &'static str) -> Result<R> {
     Err(Error::Shape { op, lhs: lhs.to_vec(), rhs: rhs.to_vec(), rule })

@@ -1,5 +1,8 @@
 //! Errors as data: what was asked, of which shapes, and the rule it broke.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// Everything that can go wrong between two tensors, or between a tensor and its backend.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -62,7 +65,7 @@ pub enum Error {
 }
 
 /// The result of every tensor operation.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = core::result::Result<T, Error>;
 
 impl Error {
     /// A setting that cannot work: `key: expected`.

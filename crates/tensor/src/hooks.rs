@@ -4,8 +4,11 @@
 //! [`crate::Autodiff`] records one node. A backend overrides both or neither; the testkit holds them to these.
 
 use crate::ops::{Ops, numel};
+#[cfg(not(feature = "std"))]
+use crate::real::Real as _;
 use crate::tensor::{AdamWStep, Attention, PADDING, Tensor};
 use crate::{Error, Result};
+use alloc::vec::Vec;
 
 /// Axis of the last dimension.
 fn last<T: Tensor>(x: &T) -> Result<usize> {
@@ -98,13 +101,13 @@ pub fn layer_norm_grad<T: Tensor>(x: &T, weight: &T, eps: f64, grad: &T) -> Resu
 
 /// `x·Φ(x) = x·½(1 + erf(x/√2))` (Hendrycks & Gimpel 2016), not its tanh approximation.
 pub fn gelu<T: Tensor>(x: &T) -> Result<T> {
-    x.mul(&x.scale(std::f64::consts::FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?)
+    x.mul(&x.scale(core::f64::consts::FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?)
 }
 
 /// `dx = g ⊙ (Φ(x) + x·φ(x))`, with `φ(x) = e^(−x²/2)/√(2π)`.
 pub fn gelu_grad<T: Tensor>(x: &T, grad: &T) -> Result<T> {
-    let cdf = x.scale(std::f64::consts::FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?;
-    let pdf = x.square()?.scale(-0.5)?.exp()?.scale(1.0 / std::f64::consts::TAU.sqrt())?;
+    let cdf = x.scale(core::f64::consts::FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?;
+    let pdf = x.square()?.scale(-0.5)?.exp()?.scale(1.0 / core::f64::consts::TAU.sqrt())?;
     grad.mul(&cdf.add(&x.mul(&pdf)?)?)
 }
 

@@ -3,6 +3,15 @@
 //! Reading order: [`error`], [`tensor`] (the trait), [`contract`] (its rules), [`ops`] (formulas), [`hooks`] (formulas a backend may fuse),
 //! [`autodiff`] (gradients for any backend) with its table in [`adjoint`], [`parameters`], [`narrow`] (weights in fewer bits), [`random`].
 
+#![no_std]
+
+#[macro_use]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+#[cfg(not(feature = "std"))]
+mod real;
 pub mod error;
 pub mod tensor;
 pub mod contract;

@@ -9,8 +9,9 @@
 //! The scale of a row is a 127th of its largest absolute value: `scale[o] = max_i abs(w[o, i]) / 127`. Ties are rounded to even. Arithmetic stays f32: values are widened before they are
 //! used, unless [`Narrow::rounding_inputs`] allows products in fewer bits.
 
-use std::fmt;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
 
 /// How weights can be kept in fewer bits than f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

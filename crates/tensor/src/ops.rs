@@ -5,6 +5,7 @@
 
 use crate::tensor::{Binary, Element, Tensor, Unary};
 use crate::{Error, Result};
+use alloc::vec::Vec;
 
 /// The number of values in a shape.
 pub fn numel(shape: &[usize]) -> usize {

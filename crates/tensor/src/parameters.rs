@@ -5,8 +5,11 @@
 //! checkpoint, and visits parameters in one fixed order under the names of the published checkpoint.
 
 use crate::ops::numel;
+#[cfg(not(feature = "std"))]
+use crate::real::Real as _;
 use crate::tensor::Tensor;
 use crate::{Result, random};
+use alloc::vec::Vec;
 
 /// Starting values.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,6 +4,8 @@
 //! purpose, the stream number is the index. Scene 17 looks the same whether it is drawn first, last or on another
 //! thread; step 400 of a resumed run picks the samples it would have picked anyway.
 
+#[cfg(not(feature = "std"))]
+use crate::real::Real as _;
 use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng;
 
@@ -30,7 +32,7 @@ pub fn stream(seed: u64, purpose: &str, index: u64) -> ChaCha8Rng {
 /// A standard normal value from two uniform ones (Box & Muller 1958).
 pub fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt(); // 1 − u is in (0, 1]: no ln(0)
-    radius * (std::f64::consts::TAU * uniform(rng)).cos()
+    radius * (core::f64::consts::TAU * uniform(rng)).cos()
 }
 
 /// A value in `[0, 1)` with 53 random bits.

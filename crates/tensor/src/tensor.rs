@@ -15,8 +15,9 @@
 //! ([`crate::hooks`]) and which a backend may override for speed, each with its adjoint.
 
 use crate::{Narrow, Result, hooks};
-use std::fmt::Debug;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Debug;
 
 /// A number that crosses between host and device. Tensors store what their device says; both directions convert.
 pub trait Element: Copy + Default + Debug + PartialOrd + Send + Sync + 'static {

@@ -12,7 +12,7 @@ pub fn join<A, B>(first: impl FnOnce() -> A, second: impl FnOnce() -> B) -> (A, 
 
 /// Rayon's adapters as those of the standard library.
 pub mod prelude {
-    use std::slice::{Chunks, ChunksMut, Iter, IterMut};
+    use core::slice::{Chunks, ChunksMut, Iter, IterMut};
 
     /// Whatever can be walked through.
     pub trait IntoParallelIterator: IntoIterator + Sized {
