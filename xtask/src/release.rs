@@ -186,8 +186,13 @@ fn archive() -> Result<String, String> {
     for name in [format!("{DLL_PREFIX}simseg_c{DLL_SUFFIX}"), format!("{DLL_PREFIX}simseg_c.a")] {
         copied(&root().join("target/release").join(&name), &place.join("c").join(&name))?;
     }
-    // Debug lines are for those who build it.
+    // Debug lines are for those who build it. Libraries keep their symbols, by which others link them.
     let _ = Command::new("strip").arg(place.join(&program)).status();
+    let libraries = std::fs::read_dir(place.join("c")).into_iter().flatten().flatten().map(|entry| entry.path());
+    for library in libraries.filter(|path| path.extension().is_none_or(|end| end != "h")) {
+        let _ = Command::new("strip").arg("--strip-debug").arg(library).status();
+    }
+    runs(&place, &program)?;
     let file = format!("{name}.tar.gz");
     succeeds(Command::new("tar").args(["czf", &file, &name]).current_dir(&out), "tar")?;
     let sum = Command::new("sha256sum")
@@ -198,6 +203,26 @@ fn archive() -> Result<String, String> {
     std::fs::write(out.join("SHA256SUMS"), &sum.stdout).map_err(|error| format!("SHA256SUMS: {error}"))?;
     let bytes = std::fs::metadata(out.join(&file)).map_or(0, |data| data.len());
     Ok(format!("{} ({bytes} bytes), {}", out.join(&file).display(), String::from_utf8_lossy(&sum.stdout).trim()))
+}
+
+/// Whether the program in the archive does its work with what lies beside it, as whoever unpacks it will try.
+fn runs(place: &Path, program: &str) -> Result<(), String> {
+    let tried = root().join("target/release-try");
+    let _ = std::fs::remove_dir_all(&tried);
+    let simseg = || {
+        let mut command = Command::new(place.join(program));
+        command.current_dir(place).stdout(std::process::Stdio::null());
+        command
+    };
+    succeeds(simseg().args(["scenes", "--count", "1", "--out"]).arg(&tried), "simseg scenes")?;
+    let mut segment = simseg();
+    segment.args(["segment", "--model", "fixtures/tiny", "--classes"]).arg(tried.join("classes.txt"));
+    segment.arg(tried.join("images/000000.png")).arg("--out").arg(tried.join("masks"));
+    succeeds(&mut segment, "simseg segment")?;
+    match tried.join("masks/000000.png").is_file() {
+        true => Ok(()),
+        false => Err("simseg segment: no label map".into()),
+    }
 }
 
 /// A file or a folder at another place.
