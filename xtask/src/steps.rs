@@ -42,7 +42,7 @@ impl Step {
 const LIBTORCH: &str = "simseg-tch/libtorch,simseg-lab/tch,simseg-tests/tch";
 
 #[rustfmt::skip]
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step::new("fmt", &["fmt", "--all", "--check"]),
     Step::new("lines", &["xtask", "lines"]),
     Step::new("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
@@ -53,6 +53,7 @@ const STEPS: [Step; 12] = [
     Step::new("small", &["xtask", "small"]),
     Step::new("book", &["xtask", "book", "--installed"]),
     Step::new("mpi", &["xtask", "mpi", "--test"]),
+    Step::new("python", &["xtask", "python", "--test"]),
     Step::with_libtorch("libtorch clippy", &[
         "clippy", "--package", "simseg-tch", "--package", "simseg-lab", "--package", "simseg-tests", "--package", "simseg-benches",
         "--features", LIBTORCH, "--features", "simseg-benches/tch", "--all-targets", "--", "-D", "warnings",
@@ -217,7 +218,7 @@ mod tests {
     fn only_and_skip_choose_by_word_and_unknown_words_are_refused() {
         assert_eq!(names(&[]).map(|all| all.len()), Some(STEPS.len()));
         assert_eq!(names(&["--only", "fmt", "--only", "doc"]), Some(vec!["fmt", "doc"]));
-        let plain = vec!["fmt", "lines", "clippy", "test", "doc", "web", "small", "book", "mpi"];
+        let plain = vec!["fmt", "lines", "clippy", "test", "doc", "web", "small", "book", "mpi", "python"];
         assert_eq!(names(&["--skip", "libtorch"]), Some(plain));
         assert_eq!(names(&["--only", "libtorch"]).map(|all| all.len()), Some(3));
         for wrong in [&["--only"][..], &["--only", "tests"], &["--except", "fmt"], &["fmt"]] {

@@ -166,17 +166,38 @@ fn explained(out: &Path) -> bool {
     };
     let world = out.join("world");
     let _ = std::fs::remove_dir_all(&world);
-    succeeds(simseg().args(["scenes", "--count", "1", "--seed", "1", "--out"]).arg(&world))
-        && succeeds(
-            simseg()
-                .args(["explain", "--model", "fixtures/tiny", "--classes"])
-                .arg(world.join("classes.txt"))
-                .arg(world.join("images/000000.png"))
-                .arg("--live")
-                .arg(out.join("simseg.wasm"))
-                .arg("--out")
-                .arg(out.join("explained.html")),
-        )
+    if !succeeds(simseg().args(["scenes", "--count", "1", "--seed", "1", "--out"]).arg(&world)) {
+        return false;
+    }
+    let explain = |picture: &Path, page: &str| {
+        let mut command = simseg();
+        command.args(["explain", "--model", "fixtures/tiny", "--classes"]).arg(world.join("classes.txt"));
+        command.arg(picture).arg("--out").arg(out.join(page));
+        command
+    };
+    // What the command line says about pictures that the module is asked about, too.
+    let native = out.join("native");
+    let _ = std::fs::remove_dir_all(&native);
+    let mut pictures = photographs();
+    pictures.push(world.join("images/000000.png"));
+    let told = |picture: &PathBuf| {
+        let name = picture.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let copied = std::fs::copy(picture, native.join(format!("{name}.png")));
+        let json = native.join(format!("{name}.json"));
+        copied.is_ok() && succeeds(explain(picture, &format!("native/{name}.html")).arg("--json").arg(json))
+    };
+    std::fs::create_dir_all(&native).is_ok()
+        && pictures.iter().all(told)
+        && succeeds(explain(&pictures[pictures.len() - 1], "explained.html").arg("--live").arg(out.join("simseg.wasm")))
+}
+
+/// The photographs among the fixtures.
+fn photographs() -> Vec<PathBuf> {
+    let files = std::fs::read_dir(root().join("fixtures/pytorch/images")).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "png"));
+    files.sort();
+    files
 }
 
 /// Drives the page in headless Chromium.

@@ -1,6 +1,6 @@
 // The live page, driven as a reader would: `cargo xtask web --test` runs `node page.mjs target/web target/web-tools`.
 import { createServer } from 'node:http';
-import { readFileSync, mkdirSync } from 'node:fs';
+import { readFileSync, readdirSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve, extname } from 'node:path';
 import assert from 'node:assert/strict';
@@ -80,6 +80,38 @@ const tests = {
     requests.forEach((request, i) => compare(answers[i], ask(request), `${i} ${request.what}`));
     assert.ok(count > 100_000, `${count} numbers`);
     console.log(`  ${count} numbers, worst difference ${worst.toExponential(1)}`);
+  },
+
+  async "the README's door to the browser gives the command line's label maps, and its scores to 1e-5"() {
+    const here = (path) => new URL(`../../../${path}`, import.meta.url), base64 = (path) => readFileSync(path).toString('base64');
+    const words = readFileSync(join(out, 'world/classes.txt'), 'utf8').trim();
+    const code = readFileSync(here('README.md'), 'utf8').split('```js\n')[1].split('```')[0];
+    const door = code.replace('"background\\ncat\\ndog"', JSON.stringify(words));
+    assert.notEqual(door, code);
+    const files = Object.fromEntries(Object.entries({ config: 'config.json', weights: 'model.safetensors', tokenizer: 'vocab.txt' }).map(([key, name]) => [key, base64(here(`fixtures/tiny/${name}`))]));
+    const { page, close } = await opened(served);
+    const pictures = readdirSync(join(out, 'native')).filter((name) => name.endsWith('.png'));
+    assert.ok(pictures.length > 3);
+    let worst = 0;
+    for (const name of pictures) {
+      const told = await page.evaluate(async ({ door, files, png }) => {
+        const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
+        const { width, height } = image, context = new OffscreenCanvas(width, height).getContext('2d');
+        context.drawImage(image, 0, 0);
+        const bytes = context.getImageData(0, 0, width, height).data.filter((_, i) => i % 4 < 3), pieces = [];
+        for (let i = 0; i < bytes.length; i += 30000) pieces.push(String.fromCharCode(...bytes.subarray(i, i + 30000)));
+        const run = Object.getPrototypeOf(async () => {}).constructor('config', 'weights', 'tokenizer', 'width', 'height', 'rgb', `${door}; return told;`);
+        return run(files.config, files.weights, files.tokenizer, width, height, btoa(pieces.join('')));
+      }, { door, files, png: base64(join(out, 'native', name)) });
+      const native = JSON.parse(readFileSync(join(out, 'native', name.replace('.png', '.json')), 'utf8'));
+      assert.deepEqual(told.classes, native.classes.map((each) => each.name), name);
+      native.scores.forEach((score, i) => (worst = Math.max(worst, Math.abs(score - told.scores[i]))));
+      assert.ok(told.scores.length === native.scores.length && worst <= 1e-5, `${name}: scores differ by ${worst}`);
+      assert.ok(told.composed.some((label) => label > 0), name);
+      assert.deepEqual(told.composed, native.composed, name);
+    }
+    console.log(`  ${pictures.length} pictures, scores differ by ${worst.toExponential(1)} at most, no label does`);
+    await close();
   },
 
   async 'without script the first view shows a scene and three maps'() {
