@@ -118,9 +118,15 @@ def test_errors_are_one_line_that_names_what_is_wrong(model):
 
 
 def test_other_threads_run_meanwhile(model, image):
-    """A thread counts while a call computes: with the lock held it would not get a turn."""
+    """A thread counts while a call computes: with the lock held it would get one turn when the call ends, and none before."""
     words, turns, done = model.words(WORDS), [], threading.Event()
-    image = np.tile(image, (8, 8, 1))
+    image = np.tile(image, (16, 16, 1))
+
+    def during_a_call():
+        start = time.perf_counter()
+        model.segment(image, words)
+        end = time.perf_counter()
+        return sum(start < turn < end for turn in list(turns))
 
     def count():
         while not done.is_set():
@@ -129,14 +135,12 @@ def test_other_threads_run_meanwhile(model, image):
 
     thread = threading.Thread(target=count)
     thread.start()
-    start = time.perf_counter()
     try:
-        model.segment(image, words)
+        # A busy machine may let it wait once, not always.
+        assert any(during_a_call() >= 3 for _ in range(20))
     finally:
         done.set()
         thread.join()
-    end = time.perf_counter()
-    assert sum(start < turn < end for turn in turns) >= 3, f"{end - start:.3f} s without a turn"
 
 
 def test_a_keyboard_interrupt_ends_a_long_call(model):
