@@ -154,7 +154,7 @@ fn the_program_writes_the_labels_of_the_library_for_photographs_and_scenes() {
         let named: Vec<&str> = pictures.iter().map(|picture| text(picture)).collect();
         ok(&simseg(&[&command[..], &named[..]].concat()));
         let model = Model::open(&folder).unwrap();
-        let words = model.classes(ClassList::load(&classes).unwrap()).unwrap();
+        let words = model.classes(ClassList::parse(&std::fs::read_to_string(&classes).unwrap()).unwrap()).unwrap();
         for picture in &pictures {
             let found = model.segment(&Picture::load(picture).unwrap(), &words).unwrap();
             let written = Labels::load(&out.join(picture.file_name().unwrap())).unwrap();
