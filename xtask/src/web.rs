@@ -166,7 +166,7 @@ fn explained(out: &Path) -> bool {
     };
     let world = out.join("world");
     let _ = std::fs::remove_dir_all(&world);
-    if !succeeds(simseg().args(["scenes", "--count", "1", "--seed", "1", "--out"]).arg(&world)) {
+    if !succeeds(simseg().args(["scenes", "--count", "4", "--seed", "1", "--out"]).arg(&world)) {
         return false;
     }
     let explain = |picture: &Path, page: &str| {
@@ -178,8 +178,8 @@ fn explained(out: &Path) -> bool {
     // What the command line says about pictures that the module is asked about, too.
     let native = out.join("native");
     let _ = std::fs::remove_dir_all(&native);
-    let mut pictures = photographs();
-    pictures.push(world.join("images/000000.png"));
+    let mut pictures = pngs(&root().join("fixtures/pytorch/images"));
+    pictures.extend(pngs(&world.join("images")));
     let told = |picture: &PathBuf| {
         let name = picture.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let copied = std::fs::copy(picture, native.join(format!("{name}.png")));
@@ -188,12 +188,14 @@ fn explained(out: &Path) -> bool {
     };
     std::fs::create_dir_all(&native).is_ok()
         && pictures.iter().all(told)
-        && succeeds(explain(&pictures[pictures.len() - 1], "explained.html").arg("--live").arg(out.join("simseg.wasm")))
+        && succeeds(
+            explain(&world.join("images/000000.png"), "explained.html").arg("--live").arg(out.join("simseg.wasm")),
+        )
 }
 
-/// The photographs among the fixtures.
-fn photographs() -> Vec<PathBuf> {
-    let files = std::fs::read_dir(root().join("fixtures/pytorch/images")).into_iter().flatten().flatten();
+/// The pictures of a folder, by name.
+fn pngs(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|end| end == "png"));
     files.sort();
