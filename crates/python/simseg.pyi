@@ -182,25 +182,33 @@ class Scene:
         """What a person might write under it."""
 
 class Model:
-    """A model directory on the CPU. Its calls let other threads of Python run, and several threads can use it at once."""
+    """A model directory on the CPU. Its calls let other threads of Python run, and several threads can use it at once.
+
+    Weights are read from their file as they are needed: do not write to it while the model is in use. A forked process can't compute if its parent
+    did (SimsegError); start others by "spawn", and open the model there: it can't be pickled."""
 
     def __init__(self, path: str | PathLike[str], precision: str = "f32", *, memory_limit: int | None = None) -> None:
         """Opens a directory with config.json, model.safetensors, and vocab.txt or tokenizer.json. `precision` is f32, bf16 or int8.
 
-        With `memory_limit`, in bytes, weights included, `segment` and `explain` refuse a picture that may need more with SimsegError, before
-        anything is asked for (`memory` says how much); what an `Explanation` keeps is not part of it."""
+        With `memory_limit`, in bytes, weights included, each call of `segment` or `explain` refuses a picture that may need more with SimsegError, before
+        anything is asked for (`memory` says how much). Not part of it: the picture, embedding words, what an `Explanation` keeps, and calls
+        at the same time, each of which may take as much."""
     @staticmethod
     def from_bytes(config: bytes, weights: bytes, vocabulary: bytes, *, memory_limit: int | None = None) -> Model:
         """Opens a model from the bytes of these files, with a limit as above."""
     def words(self, words: Sequence[str]) -> Words:
-        """Embeds words, one class each ("cat | kitten" gives a class several); the background is put in front."""
+        """Embeds words, one class each ("cat | kitten" gives a class several); the background is put in front. They are for this model only.
+
+        SimsegError if there is none, or one is empty, has a line break or occurs twice."""
     def memory(self, height: int, width: int, words: Words | Sequence[str]) -> dict[str, int]:
         """Bytes that segmenting a picture of this size needs at most: "weights", the same for every picture, the stages "resize", "encode" and
-        "segment", which come one after the other, and "peak", the weights and the largest stage. The picture itself is not counted.
+        "segment", which come one after the other, and "peak", the weights and the largest stage. Counted is what is asked for; the picture
+        is not.
 
         SimsegError for a size that no picture may have."""
     def segment(self, image: NDArray[np.uint8] | Any, words: Words | Sequence[str]) -> Segmented:
-        """Segments a picture: [H, W, 3] of uint8 in any layout, or a PIL image.
+        """Segments a picture: [H, W, 3] of uint8 in any layout, or a PIL image of 8 bits a channel, which is made RGB and taken as it lies
+        (`PIL.ImageOps.exif_transpose` turns one as its camera was held, which the command line does by itself).
 
         An array whose bytes lie row by row (`image.flags.c_contiguous`) is read where it is, without a copy, while other threads run:
         none of them may change it before this returns. Other layouts are copied once.
@@ -209,7 +217,8 @@ class Model:
     def explain(
         self, image: NDArray[np.uint8] | Any, words: Words | Sequence[str], truth: NDArray[np.uint8] | NDArray[np.uint16] | None = None
     ) -> Explanation:
-        """Segments a picture as `segment` does, and says everything about how. `truth` is the true class of each pixel, [H, W].
+        """Segments a picture as `segment` does, and says everything about how. `truth` is the true class of each pixel, [H, W];
+        255 of uint8, as in PASCAL VOC's files, and 65535 of uint16 are not counted.
 
         SimsegError if `truth` has another size than the picture, TypeError if it is of another type."""
 
@@ -235,4 +244,4 @@ def results(folder: str | PathLike[str]) -> dict[str, NDArray[Any]]:
 def training_log(folder: str | PathLike[str]) -> dict[str, NDArray[Any]]:
     """The log of a training as columns, an entry for each step: step, loss, rate, temperature, wait_seconds, and `validation.NAME` where
     something was measured (NaN elsewhere). `folder` is that of a run, such as runs/quick/loda-seed0, with its metrics.jsonl.
-    SimsegError if it is missing."""
+    The last line is left out if a kill has cut it short. SimsegError if the file is missing, or another line is none."""

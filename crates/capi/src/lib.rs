@@ -26,7 +26,7 @@ pub enum SimsegStatus {
     Internal = 3,
 }
 
-/// A model: a network, its vocabulary, and the recipe by which it segments.
+/// A model: a network, its vocabulary, and the recipe by which it segments. Several threads may use one, and its words, at the same time.
 pub struct SimsegModel(Model);
 
 /// Classes: words that a model has embedded, for this model only.
@@ -101,18 +101,26 @@ unsafe fn borrow<'a, T>(value: *const T, what: &str) -> Result<&'a T, Refused> {
     unsafe { value.as_ref() }.ok_or_else(|| argument(format!("{what} is null")))
 }
 
-/// Hands a value to the caller.
+/// Puts null where a result will go: a call that fails leaves nothing that could be freed.
 ///
 /// # Safety
 /// `out` is null or can be written.
-unsafe fn give<T>(out: *mut *mut T, value: impl FnOnce() -> Result<T, Refused>) -> Result<(), Refused> {
+unsafe fn nothing<T>(out: *mut *mut T) -> Result<(), Refused> {
     if out.is_null() {
         return Err(argument("the place for the result is null"));
     }
-    // SAFETY: not null, and the caller promises the rest. Null first: a call that fails leaves nothing that could be freed.
+    // SAFETY: not null, and the caller promises the rest.
     unsafe { out.write(std::ptr::null_mut()) };
+    Ok(())
+}
+
+/// Hands a value to the caller, after [`nothing`].
+///
+/// # Safety
+/// `out` can be written.
+unsafe fn give<T>(out: *mut *mut T, value: impl FnOnce() -> Result<T, Refused>) -> Result<(), Refused> {
     let value = Box::into_raw(Box::new(value()?));
-    // SAFETY: as above.
+    // SAFETY: the caller's promise.
     unsafe { out.write(value) };
     Ok(())
 }
@@ -123,7 +131,7 @@ pub extern "C" fn simseg_abi() -> u32 {
     SIMSEG_ABI
 }
 
-/// What went wrong in the last call of this thread; empty if nothing did. Valid until the next call of this thread.
+/// What went wrong in the last call of this thread that returns a status or is `simseg_memory`; empty if nothing did. Valid until the next such call.
 #[unsafe(no_mangle)]
 pub extern "C" fn simseg_last_error() -> *const c_char {
     LAST.with(|last| last.borrow().as_ptr())
@@ -137,6 +145,7 @@ pub extern "C" fn simseg_last_error() -> *const c_char {
 pub unsafe extern "C" fn simseg_model_open(folder: *const c_char, out: *mut *mut SimsegModel) -> SimsegStatus {
     // SAFETY: the caller's promises.
     call(|| unsafe {
+        nothing(out)?;
         let folder = text(folder, "folder")?;
         give(out, || Ok(SimsegModel(Model::open(folder)?)))
     })
@@ -158,6 +167,7 @@ pub unsafe extern "C" fn simseg_model_from_memory(
 ) -> SimsegStatus {
     // SAFETY: the caller's promises.
     call(|| unsafe {
+        nothing(out)?;
         let config = slice(config, config_len, "config")?;
         let weights = slice(weights, weights_len, "weights")?;
         let vocabulary = slice(vocabulary, vocabulary_len, "vocabulary")?;
@@ -165,9 +175,10 @@ pub unsafe extern "C" fn simseg_model_from_memory(
     })
 }
 
-/// Limits the memory that `simseg_segment` may take, weights included, in bytes: a picture that may need more is then refused with
-/// `SIMSEG_STATUS_INPUT` before anything is asked for. Buffers that wait to be used again stay within the limit, too, which holds for the whole
-/// process. A limit that the weights alone exceed is refused, and the model stays as it was.
+/// Limits the memory that a call of `simseg_segment` may take, weights included, in bytes: a picture that may need more is then refused with
+/// `SIMSEG_STATUS_INPUT` before anything is asked for. Embedding words is no part of it, and calls at the same time on several threads take as much
+/// each. A limit that the weights alone exceed is refused, and the model stays as it was; `SIZE_MAX` lifts it. How much freed memory waits to be used
+/// again follows the limit, too: one number for the whole process, that of the latest call.
 ///
 /// # Safety
 /// `model` came from this library, and no other thread uses it during this call.
@@ -207,6 +218,7 @@ pub unsafe extern "C" fn simseg_words_new(
 ) -> SimsegStatus {
     // SAFETY: the caller's promises.
     call(|| unsafe {
+        nothing(out)?;
         let model = &borrow(model, "model")?.0;
         if words.is_null() {
             return Err(argument("words are null"));

@@ -60,7 +60,11 @@ int main(int argc, char **argv)
     SimsegWords *words = NULL, *others = NULL;
     const char *twice[] = {"fish", "fish"}, *broken[] = {"\xff\xfe"};
     expect(simseg_words_new(model, twice, 2, &others) == SIMSEG_STATUS_INPUT && others == NULL, "a word that occurs twice");
-    expect(simseg_words_new(model, broken, 1, &others) == SIMSEG_STATUS_ARGUMENT, "no UTF-8");
+    others = (SimsegWords *)argv;
+    expect(simseg_words_new(model, broken, 1, &others) == SIMSEG_STATUS_ARGUMENT && others == NULL, "no UTF-8");
+    const char *lines[] = {"cat\ndog"}, *blank[] = {"cat", ""};
+    expect(simseg_words_new(model, lines, 1, &others) == SIMSEG_STATUS_INPUT && others == NULL, "a line break is no second class");
+    expect(simseg_words_new(model, blank, 2, &others) == SIMSEG_STATUS_INPUT && others == NULL, "an empty word");
     expect(simseg_words_new(model, names, count, &words) == SIMSEG_STATUS_OK && simseg_words_new(again, names, count, &others) == SIMSEG_STATUS_OK, "words");
     size_t classes = simseg_words_count(words);
     expect(classes >= count && strcmp(simseg_words_name(words, 0), "background") == 0, "the background comes first");

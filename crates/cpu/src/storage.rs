@@ -242,10 +242,10 @@ impl<A: Scalar> Weight<A> {
     /// Bytes that they and the copy for products take up together. A file's pages are given back once there is the copy; values of somebody
     /// else stay beside it, and are copied only in fewer bits.
     pub(crate) fn bytes(&self) -> usize {
-        match self.values.narrow() {
+        match self.values.narrow_bytes() {
             None => self.count() * size_of::<A>(),
-            Some(narrow) if self.values.in_file() => narrow.size(),
-            Some(narrow) => 2 * narrow.size(),
+            Some(bytes) if self.values.in_file() => bytes,
+            Some(bytes) => 2 * bytes,
         }
     }
 

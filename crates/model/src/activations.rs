@@ -4,7 +4,7 @@
 //! together: what the layer reads (`i`), what it writes and the same after GELU (`2·o`), what goes past the block, and what went into it (`2·d`,
 //! where `d` is the width, the narrower side of every layer in a block).
 //! Without gradients nothing else is kept. Attention keeps the weights of one head, `[n, n]`, for each thread, and products
-//! the copies that they read.
+//! the copies that they read: blocks of both sides, keys and values of a head.
 
 use simseg_tensor::Parameter;
 
@@ -33,7 +33,9 @@ pub(crate) fn of_layers<'a>(
     // A thread's blocks of a product: up to 512 rows and 256 columns of chains of 384 steps.
     let together = tokens.saturating_mul(images);
     let blocks = (together.min(512) + 256) * width.min(384);
-    let attention = tokens.saturating_mul(tokens).saturating_add(blocks).saturating_mul(threads);
+    // Of two heads or more, a thread's keys and values in the order in which its products read them.
+    let heads = tokens.saturating_mul(width);
+    let attention = tokens.saturating_mul(tokens).saturating_add(blocks + heads).saturating_mul(threads);
     together.saturating_mul(each).saturating_add(attention).saturating_add(largest)
 }
 
@@ -50,9 +52,9 @@ mod tests {
         let (tokens, d) = (197, 768);
         let of = |images, threads| of_layers(&layers, images, tokens, threads);
         assert_eq!(of(1, 0), 11 * d * tokens + 4 * d * d);
-        assert_eq!(of(1, 2) - of(1, 0), 2 * (tokens * tokens + (tokens + 256) * 384));
+        assert_eq!(of(1, 2) - of(1, 0), 2 * (tokens * tokens + (tokens + 256) * 384 + tokens * d));
         // Of a batch each thread still has one attention and one block of a product.
         assert_eq!(of(8, 0), 8 * 11 * d * tokens + 4 * d * d);
-        assert_eq!(of(8, 2) - of(8, 0), 2 * (tokens * tokens + (512 + 256) * 384));
+        assert_eq!(of(8, 2) - of(8, 0), 2 * (tokens * tokens + (512 + 256) * 384 + tokens * d));
     }
 }

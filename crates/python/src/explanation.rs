@@ -114,15 +114,15 @@ impl Explanation {
         }
     }
     /// What each channel of each patch adds to the score of a class, [n, d].
-    fn contributions<'py>(&self, py: Python<'py>, label: usize) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
-        self.known("label", label, self.0.classes.len())?;
+    fn contributions<'py>(&self, py: Python<'py>, label: i64) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
+        let label = known("label", label, self.0.classes.len())?;
         let size = [self.0.grid.area(), self.0.channels];
         self.0.contributions(label).map(|values| shaped(py, values, size)).transpose()
     }
     /// The channels that a patch was pooled in, the largest contribution first, as columns.
-    fn terms<'py>(&self, py: Python<'py>, patch: usize, label: usize) -> PyResult<Bound<'py, PyDict>> {
-        self.known("patch", patch, self.0.grid.area())?;
-        self.known("label", label, self.0.classes.len())?;
+    fn terms<'py>(&self, py: Python<'py>, patch: i64, label: i64) -> PyResult<Bound<'py, PyDict>> {
+        let patch = known("patch", patch, self.0.grid.area())?;
+        let label = known("label", label, self.0.classes.len())?;
         let (terms, columns) = (self.0.terms(patch, label, None), PyDict::new(py));
         let wholes = |of: fn(&Term) -> usize| {
             PyArray1::from_vec(py, terms.iter().map(|term| of(term) as i64).collect::<Vec<i64>>())
@@ -201,13 +201,17 @@ impl Explanation {
     }
 }
 
-impl Explanation {
-    fn known(&self, what: &str, number: usize, count: usize) -> PyResult<()> {
-        match number < count {
-            true => Ok(()),
-            false => Err(PyIndexError::new_err(format!("{what}: expected 0 to {}, found {number}", count - 1))),
-        }
-    }
+/// A number of one of so many.
+fn known(what: &str, number: i64, count: usize) -> PyResult<usize> {
+    let within = usize::try_from(number).ok().filter(|&number| number < count);
+    within.ok_or_else(|| {
+        PyIndexError::new_err(format!("{what}: expected 0 to {}, found {number}", count.saturating_sub(1)))
+    })
+}
+
+/// In maps of 8 bits 255 is what is not counted, as in the files of PASCAL VOC.
+fn widened(label: u8) -> u16 {
+    if label == u8::MAX { u16::MAX } else { label.into() }
 }
 
 /// A true label map of the picture's size.
@@ -215,7 +219,7 @@ pub fn truth_of(labels: &Bound<'_, PyAny>, [height, width]: [usize; 2]) -> PyRes
     let (shape, values): (Vec<usize>, Vec<u16>) = if let Ok(wide) = labels.extract::<PyReadonlyArray2<'_, u16>>() {
         (wide.shape().to_vec(), wide.as_array().iter().copied().collect())
     } else if let Ok(narrow) = labels.extract::<PyReadonlyArray2<'_, u8>>() {
-        (narrow.shape().to_vec(), narrow.as_array().iter().map(|&label| label.into()).collect())
+        (narrow.shape().to_vec(), narrow.as_array().iter().map(|&label| widened(label)).collect())
     } else {
         let found = shown(labels);
         return Err(PyTypeError::new_err(format!("truth: expected [height, width] of uint8 or uint16, found {found}")));

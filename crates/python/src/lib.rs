@@ -15,6 +15,7 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 use simseg::Error;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 create_exception!(simseg, SimsegError, PyValueError, "A file, a word or a picture is not what it should be.");
 
@@ -22,6 +23,21 @@ fn refused(error: impl Into<Error>) -> PyErr {
     match error.into() {
         Error::Cancelled => PyKeyboardInterrupt::new_err(()),
         error => SimsegError::new_err(error.to_string()),
+    }
+}
+
+/// The process that has computed; 0 before.
+static COMPUTED: AtomicU32 = AtomicU32::new(0);
+
+/// To be asked before anything is computed: a fork has none of its parent's threads, and would wait for them for ever.
+fn may_compute() -> PyResult<()> {
+    let own = std::process::id();
+    match COMPUTED.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(other) if other != own => Err(SimsegError::new_err(
+            "this process was forked from one in which simseg had computed, and lacks its threads: \
+             multiprocessing.set_start_method(\"spawn\"), or use simseg in the forked processes only",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::explanation::{Explanation, truth_of};
 use crate::picture::Pixels;
-use crate::{refused, shaped};
+use crate::{may_compute, refused, shaped};
 use numpy::{IntoPyArray, PyArray1, PyArray2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -12,6 +12,9 @@ use simseg::{ClassList, WeightType};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// One more than a class list may have.
+const MOST_WORDS: usize = 1 << 16;
 
 /// Classes that a model has embedded.
 #[pyclass(frozen, module = "simseg")]
@@ -107,13 +110,15 @@ impl Model {
     }
 
     /// Embeds words, one class each; the background is put in front.
-    fn words(&self, py: Python<'_>, words: Vec<String>) -> PyResult<Words> {
-        let mut lines = words;
-        let first = lines.first().and_then(|line| line.split('|').next()).unwrap_or_default();
-        if !first.trim().eq_ignore_ascii_case("background") {
-            lines.insert(0, "background".to_owned());
+    fn words(&self, py: Python<'_>, words: &Bound<'_, PyAny>) -> PyResult<Words> {
+        if words.extract::<String>().is_ok() {
+            return Err(PyTypeError::new_err("words: expected a list of strings, found one string"));
         }
-        let list = ClassList::parse(&lines.join("\n")).map_err(refused)?;
+        may_compute()?;
+        // One after the other, however many a sequence says that it has; one more than a list may have is refused below.
+        let lines =
+            words.try_iter()?.take(MOST_WORDS).map(|word| word?.extract()).collect::<PyResult<Vec<String>>>()?;
+        let list = ClassList::of_words(lines).map_err(refused)?;
         // Ctrl-C is asked for between sentences; who presses it gets KeyboardInterrupt and no words.
         let mut watch = |_: usize, _: usize| match Python::attach(|py| py.check_signals()) {
             Ok(()) => ControlFlow::Continue(()),
@@ -149,6 +154,7 @@ impl Model {
 
     /// Segments a picture: [height, width, 3] of uint8 in any layout, or a PIL image.
     fn segment(&self, py: Python<'_>, image: &Bound<'_, PyAny>, words: &Bound<'_, PyAny>) -> PyResult<Segmented> {
+        may_compute()?;
         let words = self.embedded(py, words)?;
         let pixels = Pixels::of(image)?;
         let image = pixels.image()?;
@@ -177,6 +183,7 @@ impl Model {
         words: &Bound<'_, PyAny>,
         truth: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Explanation> {
+        may_compute()?;
         let words = self.embedded(py, words)?;
         let pixels = Pixels::of(image)?;
         let image = pixels.image()?;
@@ -204,10 +211,7 @@ impl Model {
     fn embedded(&self, py: Python<'_>, words: &Bound<'_, PyAny>) -> PyResult<Words> {
         match words.cast::<Words>() {
             Ok(words) => Ok(words.get().clone()),
-            Err(_) if words.extract::<String>().is_ok() => {
-                Err(PyTypeError::new_err("words: expected a list of strings, found one string"))
-            }
-            Err(_) => self.words(py, words.extract()?),
+            Err(_) => self.words(py, words),
         }
     }
 }

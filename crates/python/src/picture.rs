@@ -7,6 +7,7 @@ use crate::refused;
 use numpy::{PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use simseg::{Image, Picture};
 use std::borrow::Cow;
 
@@ -16,8 +17,11 @@ pub struct Pixels<'py>(PyReadonlyArray3<'py, u8>);
 impl<'py> Pixels<'py> {
     /// The pixels of a NumPy array or a PIL image.
     pub fn of(image: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let image =
-            if image.hasattr("convert")? && image.hasattr("getbbox")? { from_pil(image)? } else { image.clone() };
+        let image = if image.hasattr("convert")? && image.hasattr("getbbox")? && !image.is_instance_of::<PyType>() {
+            from_pil(image)?
+        } else {
+            image.clone()
+        };
         let array: PyReadonlyArray3<'_, u8> = image.extract().map_err(|_| {
             let expected = "[height, width, 3] of uint8 or a PIL image";
             PyTypeError::new_err(format!("image: expected {expected}, found {}", shown(&image)))
@@ -47,9 +51,16 @@ impl<'py> Pixels<'py> {
 
 /// A PIL image as an array. Pillow keeps four bytes a pixel, so that one copy is made in any case; `convert` would make a second one.
 fn from_pil<'py>(image: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let rgb = match image.getattr("mode")?.eq("RGB")? {
-        true => image.clone(),
-        false => image.call_method1("convert", ("RGB",))?,
+    let mode: String = image.getattr("mode")?.extract()?;
+    let rgb = match mode.as_str() {
+        "RGB" => image.clone(),
+        // Pillow cuts off what is beyond 255 where one would expect it to be scaled.
+        mode if mode.starts_with(['I', 'F']) => {
+            return Err(PyTypeError::new_err(format!(
+                "image: mode {mode} has more than 8 bits a channel; scale it to L or RGB first"
+            )));
+        }
+        _ => image.call_method1("convert", ("RGB",))?,
     };
     image.py().import("numpy")?.call_method1("asarray", (rgb,))
 }
@@ -57,5 +68,8 @@ fn from_pil<'py>(image: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// Shape and type of what was given instead.
 pub fn shown(array: &Bound<'_, PyAny>) -> String {
     let text = |name: &str| array.getattr(name).and_then(|value| value.str()).map(|value| value.to_string());
-    format!("{} of {}", text("shape").unwrap_or_default(), text("dtype").unwrap_or_else(|_| "no array".to_owned()))
+    match (text("shape"), text("dtype")) {
+        (Ok(shape), Ok(dtype)) => format!("{shape} of {dtype}"),
+        _ => array.get_type().name().map_or_else(|_| "no array".to_owned(), |name| format!("no array but {name}")),
+    }
 }

@@ -34,13 +34,23 @@ pub fn results(py: Python<'_>, folder: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     columns(py, &rows.map_err(refused)?)
 }
 
-/// The lines of a training's `metrics.jsonl`: one that a kill has cut short, and all after it, are left out.
+/// The lines of a training's `metrics.jsonl`: the last is left out if a kill has cut it short.
 #[pyfunction]
 pub fn training_log(py: Python<'_>, folder: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     let rows = py.detach(|| -> Result<Vec<Row>, Error> {
-        let text = bounded::text(&folder.join("metrics.jsonl"), LIMIT, "the log of a training")?;
-        let lines = text.lines().map_while(|line| serde_json::from_str::<Row>(line).ok());
-        Ok(lines.map(|line| flat(&line, |key, inner| format!("{key}.{inner}"))).collect())
+        let file = folder.join("metrics.jsonl");
+        let text = bounded::text(&file, LIMIT, "the log of a training")?;
+        let lines: Vec<&str> = text.lines().collect();
+        let mut rows = vec![];
+        for (number, line) in lines.iter().enumerate() {
+            match serde_json::from_str::<Row>(line) {
+                Ok(line) => rows.push(flat(&line, |key, inner| format!("{key}.{inner}"))),
+                // What a kill has cut short is the last one.
+                Err(_) if number > 0 && number + 1 == lines.len() => {}
+                Err(why) => return Err(Error::file(&file, format!("line {}: {why}", number + 1))),
+            }
+        }
+        Ok(rows)
     });
     columns(py, &rows.map_err(refused)?)
 }

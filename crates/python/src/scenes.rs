@@ -23,6 +23,7 @@ fn drawn(
     bias: Option<f64>,
     second_object: Option<f64>,
 ) -> PyResult<Vec<Drawn>> {
+    crate::may_compute()?;
     let end = first.checked_add(count).filter(|_| count <= 1 << 20);
     let end = end.ok_or_else(|| PyValueError::new_err("count: at most 1048576 scenes at once"))?;
     let usual = SceneConfig::default();

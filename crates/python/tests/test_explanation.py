@@ -133,3 +133,17 @@ text_k = 1
     for selected in told.selected:
         assert selected.rounds.shape[1:] == told.input_size == selected.unary.shape and len(selected.rounds) >= 2
         assert 0 <= selected.rounds.min() <= selected.rounds.max() <= 1 and (selected.rounds[0] != selected.rounds[-1]).any()
+
+
+def test_a_truth_of_bytes_is_ignored_where_it_is_255_as_in_the_files_of_voc(model):
+    scene = simseg.scenes(1, seed=3)[0]
+    words, truth = simseg.scene_classes(), scene.labels.copy()
+    truth[:8] = 65535
+    told = model.explain(scene.image, words, truth)
+    bytes_of_it = np.where(truth == 65535, 255, truth).astype(np.uint8)
+    assert model.explain(scene.image, words, bytes_of_it).miou == told.miou != model.explain(scene.image, words, scene.labels).miou
+    nothing = model.explain(scene.image, words, np.full_like(truth, 65535)).miou
+    assert nothing == 0 and not np.signbit(nothing)
+    for call in (lambda: told.contributions(-1), lambda: told.terms(-1, 0), lambda: told.terms(0, len(words))):
+        with pytest.raises(IndexError):
+            call()

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -94,8 +96,57 @@ def test_a_limit_of_memory_is_kept_with_an_error(model, image):
         model.memory(0, 5, words)
 
 
+@pytest.mark.parametrize("words, says", [
+    ([], "at least one word"), (["background"], "at least one word"), (["cat\ndog"], "word 1"), (["cat", "dog", ""], "word 3"), (["cat", "cat"], "word 2"),
+])
+def test_a_word_is_one_class_or_refused(model, words, says):
+    with pytest.raises(simseg.SimsegError, match=says):
+        model.words(words)
+
+
+def test_a_sequence_that_lies_about_its_length_does_no_harm(model):
+    class Long(list):
+        def __len__(self):
+            return 10**12
+
+    assert model.words(Long(["cat"])).classes == ["background", "cat"]
+    with pytest.raises(TypeError, match="list of strings"):
+        model.words("cat")
+
+
+def test_words_of_a_model_with_other_channels_are_refused(model, image):
+    other = simseg.Model(ROOT / "fixtures/pytorch/model")
+    with pytest.raises(simseg.SimsegError, match="another model"):
+        model.segment(image, other.words(["cat"]))
+
+
+FORKED = """
+import os, sys, numpy, simseg
+model = simseg.Model(sys.argv[1])
+image = numpy.zeros((64, 64, 3), numpy.uint8)
+if sys.argv[2] == "before":
+    model.segment(image, ["fish"])
+child = os.fork()
+if child == 0:
+    try:
+        model.segment(image, ["fish"])
+        os._exit(0)
+    except simseg.SimsegError as error:
+        os._exit(7 if "forked" in str(error) else 8)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("computed, status", [("before", 7), ("not", 0)])
+def test_a_fork_after_computing_is_refused_and_does_not_hang(computed, status):
+    done = subprocess.run([sys.executable, "-c", FORKED, TINY, computed], check=True, capture_output=True, text=True, timeout=60)
+    assert int(done.stdout) == status
+
+
 @pytest.mark.parametrize("wrong, says", [
-    (np.zeros((4, 4), np.uint8), "uint8"), (np.zeros((4, 4, 3), np.float32), "float32"), (np.zeros((4, 4, 4), np.uint8), "3 channels"), (None, "PIL"),
+    (np.zeros((4, 4), np.uint8), "uint8"), (np.zeros((4, 4, 3), np.float32), "float32"), (np.zeros((4, 4, 4), np.uint8), "3 channels"), (None, "PIL"), ([[0]], "list"),
+    (Image.new("I;16", (4, 4)), "8 bits"), (Image.new("F", (4, 4)), "8 bits"),
 ])
 def test_what_is_no_picture_is_refused_by_type(model, wrong, says):
     with pytest.raises(TypeError, match=says):

@@ -55,6 +55,7 @@ fn weights<T: Tensor>(own: &T, all: &T, first: usize, level: f32) -> Result<T> {
     let similar = own.matmul(all)?; //  [m, n]
     let [m, n] = similar.dims()?;
     let mut weights = similar.to_f32()?;
+    drop(similar); // as large as what is made of it: there are two of them at a time, not three
     for (p, row) in weights.chunks_mut(n.max(1)).enumerate() {
         for (q, a) in row.iter_mut().enumerate() {
             // A patch without direction still is itself.

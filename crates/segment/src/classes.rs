@@ -25,6 +25,8 @@ const TOGETHER: usize = 32;
 
 /// Most classes: a label is 16 bits, and 65535 says "no class".
 const MOST: usize = u16::MAX as usize;
+/// What class 0 is called where it is put in front.
+const BACKGROUND: &str = "background";
 
 impl ClassList {
     /// Reads a class file's text.
@@ -63,6 +65,43 @@ impl ClassList {
             };
             return fail(expected.into());
         }
+        Self::of(&lines, background, |number| format!("line {}", number + skipped + 1))
+    }
+
+    /// Classes of words in a program, one class each; `"cat | kitten"` gives a class several. Class 0 is the background: it is put in front unless
+    /// the first word is `background`.
+    ///
+    /// ```
+    /// let list = simseg_segment::ClassList::of_words(["cat | kitten", "dog"])?;
+    /// assert_eq!((list.len(), list.name(0), list.name(1)), (3, "background", "cat"));
+    /// assert!(simseg_segment::ClassList::of_words(["cat\ndog"]).is_err()); // not two classes
+    /// # Ok::<(), simseg_tensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no word but the background, one is empty, has a line break or occurs twice, or there are more than 65,535.
+    pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<Self> {
+        let words: Vec<W> = words.into_iter().collect();
+        let mut lines: Vec<&str> = words.iter().map(|word| word.as_ref().trim()).collect();
+        let first = lines.first().and_then(|line| line.split('|').next()).unwrap_or_default();
+        let own = first.trim().eq_ignore_ascii_case(BACKGROUND);
+        if lines.len() == usize::from(own) {
+            return Err(Error::setting("classes", "expected at least one word beside the background".to_owned()));
+        }
+        if !own {
+            lines.insert(0, BACKGROUND);
+        }
+        let name = |number: usize| format!("word {}", number + usize::from(own));
+        // A class file could not hold it, and would make two classes of it.
+        if let Some(number) = lines.iter().position(|line| line.contains(['\n', '\r'])) {
+            return Err(Error::setting("classes", format!("{}: expected one class, found a line break", name(number))));
+        }
+        Self::of(&lines, true, name)
+    }
+
+    /// A class for each line, which errors call by name.
+    fn of(lines: &[&str], background: bool, name: impl Fn(usize) -> String) -> Result<Self> {
+        let fail = |what: String| Err(Error::setting("classes", what));
         if lines.len() > MOST {
             return fail(format!("at most {MOST} classes, found {}", lines.len()));
         }
@@ -72,10 +111,10 @@ impl ClassList {
             let class: Vec<String> = line.split('|').map(|word| word.trim().to_owned()).collect();
             for word in &class {
                 if word.is_empty() {
-                    return fail(format!("line {}: a class name is empty", number + skipped + 1));
+                    return fail(format!("{}: a class name is empty", name(number)));
                 }
                 if !seen.insert(word.to_lowercase()) {
-                    return fail(format!("line {}: `{word}` occurs twice", number + skipped + 1));
+                    return fail(format!("{}: `{word}` occurs twice", name(number)));
                 }
             }
             words.push(class);

@@ -144,5 +144,5 @@ impl<T: Tensor> Model<T> {
 
 /// Bytes for people.
 fn shown(bytes: usize) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+    if bytes < 1_000_000 { format!("{bytes} bytes") } else { format!("{:.3} MB", bytes as f64 / 1e6) }
 }

@@ -199,7 +199,7 @@ impl<T: Tensor> Model<T> {
     /// The same from features that were computed before.
     ///
     /// # Errors
-    /// If the segmenter or the tap fails.
+    /// If the words were embedded by a model with other channels, or the segmenter or the tap fails.
     pub fn segment_features<S>(
         &self,
         picture: &Image<S>,
@@ -207,6 +207,12 @@ impl<T: Tensor> Model<T> {
         words: &Words<T>,
         tap: &mut dyn Tap<T>,
     ) -> Result<Segmented> {
+        let (own, channels) = (self.config.projection(), words.bank.embeddings.shape().last().copied().unwrap_or(0));
+        if channels != own {
+            let found =
+                format!("embedded with {channels} channels by another model; this one has {own}: embed them with it");
+            return Err(Error::input("words", found));
+        }
         let Segmentation { labels, scores, threshold, masks, .. } =
             self.segmenter.segment(self.view(features, words), tap)?;
         let (width, height) = (picture.width, picture.height);

@@ -20,15 +20,9 @@ impl<T: Tensor> Model<T> {
     /// unless the first word is `background`. For classes without a background see [`Self::classes`].
     ///
     /// # Errors
-    /// If there is no word, or one occurs twice.
+    /// If there is no word, one is empty, has a line break or occurs twice ([`ClassList::of_words`]).
     pub fn words<W: AsRef<str>>(&self, words: impl IntoIterator<Item = W>) -> Result<Words<T>> {
-        let mut lines: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
-        let is_background =
-            |line: &String| line.split('|').next().unwrap_or_default().trim().eq_ignore_ascii_case("background");
-        if !lines.first().is_some_and(is_background) {
-            lines.insert(0, "background".to_owned());
-        }
-        self.classes(ClassList::parse(&lines.join("\n"))?)
+        self.classes(ClassList::of_words(words)?)
     }
 
     /// Embeds a class list.

@@ -62,6 +62,10 @@ pub trait Shared<E = f32>: AsRef<[E]> + Send + Sync {
     fn narrow(&self) -> Option<Narrow> {
         None
     }
+    /// How many bytes [`Self::narrow`] takes up, scales included, without making it.
+    fn narrow_bytes(&self) -> Option<usize> {
+        self.narrow().map(|narrow| narrow.size())
+    }
     /// Writes row `row` of values that are kept in fewer bits, in rows as long as `out`, widened; says whether they are. Else `out`
     /// stays as it is.
     ///

@@ -144,6 +144,11 @@ impl Shared for Rounded {
         let rounded = self.rounded();
         Some(if self.rounds_inputs { rounded.rounding_inputs() } else { rounded })
     }
+    fn narrow_bytes(&self) -> Option<usize> {
+        let rows = self.count() / self.row.max(1);
+        let scales = if self.kind == WeightType::Int8 { rows * size_of::<f32>() } else { 0 };
+        Some(self.count() * self.kind.size() + scales)
+    }
     /// Only this row: of a table of thirty thousand words a few hundred are looked up.
     fn read_narrow_row(&self, row: usize, out: &mut [f32]) -> bool {
         if out.len() != self.row {

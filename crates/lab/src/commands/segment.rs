@@ -45,30 +45,32 @@ pub struct Options {
     pub timings: Option<PathBuf>,
     /// The most memory that a picture may need, weights included, such as 64MB or 1GiB; one that may need more is refused, with what it would
     /// need. Pictures and the words' embeddings are not counted. Pictures are done one after the other then.
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = bytes, allow_negative_numbers = true)]
     pub memory_limit: Option<usize>,
     /// What computes.
     #[command(flatten)]
     pub backend: BackendArgs,
 }
 
-/// A number of bytes: `64MB`, `1.5GiB`, `65536`.
+/// A number of bytes: `64MB`, `1.5GiB`, `65536`; units in any case, `64M` as `64MB`. More than there can be is no limit.
 fn bytes(text: &str) -> Result<usize, String> {
-    let units = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("kB", 1000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("", 1),
-    ];
-    let parsed = units
-        .into_iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim().parse::<f64>().ok()?, factor)));
-    match parsed.map(|(number, factor)| number * f64::from(factor)) {
-        Some(bytes) if (1.0..1e15).contains(&bytes) => Ok(bytes as usize),
-        _ => Err("expected a number of bytes, such as 64MB, 1.5GiB or 65536".into()),
+    let split = text.find(|c: char| !c.is_ascii_digit() && !"+.".contains(c)).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor: Option<f64> = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1.0),
+        "k" | "kb" => Some(1e3),
+        "m" | "mb" => Some(1e6),
+        "g" | "gb" => Some(1e9),
+        "t" | "tb" => Some(1e12),
+        "kib" => Some(1024.0),
+        "mib" => Some(1024f64.powi(2)),
+        "gib" => Some(1024f64.powi(3)),
+        "tib" => Some(1024f64.powi(4)),
+        _ => None,
+    };
+    match number.parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor) {
+        Some(bytes) if bytes >= 1.0 => Ok(bytes as usize), // saturates
+        _ => Err("expected a number of bytes, at least 1, with or without a unit (kB, MB, GB, TB, KiB, MiB, GiB, TiB): 64MB, 1.5GiB, 65536".into()),
     }
 }
 

@@ -100,7 +100,8 @@ impl Confusion {
     /// ```
     pub fn miou(&self) -> f64 {
         let seen: Vec<f64> = self.iou().into_iter().flatten().collect();
-        seen.iter().sum::<f64>() / seen.len().max(1) as f64
+        // Of nothing the sum is −0, which would be shown.
+        seen.iter().sum::<f64>() / seen.len().max(1) as f64 + 0.0
     }
 
     /// Share of pixels labelled correctly.
