@@ -95,7 +95,7 @@ impl<T: Tensor> Model<T> {
     }
 
     /// The same model, whose [`Self::segment`] refuses a picture which may need more than so many bytes ([`Self::memory`]) with
-    /// [`Error::Input`], before it asks for any. On the CPU the buffers that wait to be used again stay within the limit, too; that holds for the whole process.
+    /// [`Error::Input`], before it asks for any. Several calls at a time may take as much each, and embedding words is no part of it. On the CPU the buffers that wait to be used again stay within the limit, too; that holds for the whole process.
     ///
     /// # Errors
     /// If the weights alone are more.
