@@ -41,7 +41,7 @@ typedef enum SimsegStatus {
 } SimsegStatus;
 
 /*
- A model: a network, its vocabulary, and the recipe by which it segments.
+ A model: a network, its vocabulary, and the recipe by which it segments. Several threads may use one, and its words, at the same time.
  */
 typedef struct SimsegModel SimsegModel;
 
@@ -60,7 +60,7 @@ extern "C" {
 uint32_t simseg_abi(void);
 
 /*
- What went wrong in the last call of this thread; empty if nothing did. Valid until the next call of this thread.
+ What went wrong in the last call of this thread that returns a status or is `simseg_memory`; empty if nothing did. Valid until the next such call.
  */
 const char *simseg_last_error(void);
 
@@ -87,9 +87,10 @@ enum SimsegStatus simseg_model_from_memory(const uint8_t *config,
                                            struct SimsegModel **out);
 
 /*
- Limits the memory that `simseg_segment` may take, weights included, in bytes: a picture that may need more is then refused with
- `SIMSEG_STATUS_INPUT` before anything is asked for. Buffers that wait to be used again stay within the limit, too, which holds for the whole
- process. A limit that the weights alone exceed is refused, and the model stays as it was.
+ Limits the memory that a call of `simseg_segment` may take, weights included, in bytes: a picture that may need more is then refused with
+ `SIMSEG_STATUS_INPUT` before anything is asked for. Embedding words is no part of it, and calls at the same time on several threads take as much
+ each. A limit that the weights alone exceed is refused, and the model stays as it was; `SIZE_MAX` lifts it. How much freed memory waits to be used
+ again follows the limit, too: one number for the whole process, that of the latest call.
 
  # Safety
  `model` came from this library, and no other thread uses it during this call.
