@@ -70,7 +70,7 @@ fn bytes(text: &str) -> Result<usize, String> {
     };
     match number.parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor) {
         Some(bytes) if bytes >= 1.0 => Ok(bytes as usize), // saturates
-        _ => Err("expected a number of bytes, at least 1, with or without a unit (kB, MB, GB, TB, KiB, MiB, GiB, TiB): 64MB, 1.5GiB, 65536".into()),
+        _ => Err("expected a number of bytes, such as 64MB, 1.5GiB or 65536".into()),
     }
 }
 
