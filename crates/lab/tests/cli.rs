@@ -382,7 +382,11 @@ fn segment_refuses_bad_input_by_name() {
     refused(&limited("2kB"), folder.path(), &["--memory-limit", "the weights alone are"]);
     // Enough for the weights of the quick model, not for a picture of 1,024 pixels a side.
     let large = [&limited("4MB")[..], &["--set", "input.size=1024"]].concat();
-    refused(&large, folder.path(), &["000000.png", "a picture of 32×32", "needs up to", "the memory limit is 4.000 MB"]);
+    refused(
+        &large,
+        folder.path(),
+        &["000000.png", "a picture of 32×32", "needs up to", "the memory limit is 4.000 MB"],
+    );
     let wrong = simseg(&limited("many"));
     assert!(wrong.status.code() == Some(2) && text(&wrong.stderr).contains("such as 64MB"), "{}", text(&wrong.stderr));
     let fits = simseg(&limited("64 MiB"));
