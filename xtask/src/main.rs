@@ -167,6 +167,15 @@ fn cargo() -> Command {
     command
 }
 
+/// The pictures of a folder, by name.
+fn pngs(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "png"));
+    files.sort();
+    files
+}
+
 /// When a file was written last; nothing if there is none, which is before anything else.
 fn written(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|data| data.modified()).ok()

@@ -60,12 +60,7 @@ fn compared() -> Result<usize, String> {
         return Err(format!("{largest} bytes, expected at most {DEVICE} with the model"));
     }
     let images = root().join("fixtures/pytorch/images");
-    let mut pictures: Vec<PathBuf> = std::fs::read_dir(&images)
-        .map_err(|error| format!("{}: {error}", images.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|end| end == "png"))
-        .collect();
-    pictures.sort();
+    let pictures = crate::pngs(&images);
     for picture in &pictures {
         let [with, without] = [&all, &none].map(|folder| labels(&folder.join(name("embedded")), picture));
         if with? != without? {

@@ -178,8 +178,8 @@ fn explained(out: &Path) -> bool {
     // What the command line says about pictures that the module is asked about, too.
     let native = out.join("native");
     let _ = std::fs::remove_dir_all(&native);
-    let mut pictures = pngs(&root().join("fixtures/pytorch/images"));
-    pictures.extend(pngs(&world.join("images")));
+    let mut pictures = crate::pngs(&root().join("fixtures/pytorch/images"));
+    pictures.extend(crate::pngs(&world.join("images")));
     let told = |picture: &PathBuf| {
         let name = picture.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let copied = std::fs::copy(picture, native.join(format!("{name}.png")));
@@ -191,15 +191,6 @@ fn explained(out: &Path) -> bool {
         && succeeds(
             explain(&world.join("images/000000.png"), "explained.html").arg("--live").arg(out.join("simseg.wasm")),
         )
-}
-
-/// The pictures of a folder, by name.
-fn pngs(folder: &Path) -> Vec<PathBuf> {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|end| end == "png"));
-    files.sort();
-    files
 }
 
 /// Drives the page in headless Chromium.
